@@ -1,0 +1,33 @@
+# Everything a developer runs. `make` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+JEST := NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" node_modules/.bin/jest
+
+.PHONY: help build check test demo format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+node_modules/.package-lock.json: package.json package-lock.json packages/*/package.json test/package.json
+	npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+build: node_modules/.package-lock.json ## Generate the gRPC code and compile everything
+	@npm run --silent build
+
+check: build ## Format, lint, types and protos
+	node_modules/.bin/prettier --check --log-level=warn .
+	node_modules/.bin/oxlint --type-aware --deny-warnings
+	node_modules/.bin/buf lint proto
+
+test: check ## Run every check and every test
+	$(JEST)
+
+demo: build ## Run the main job with real processes: three sites, their proofs, jobs admitted and taken back
+	@node test/dist/demo/main.js
+
+format: node_modules/.package-lock.json ## Format the sources
+	node_modules/.bin/prettier --write --log-level=warn .
+
+clean: ## Remove what was built
+	rm -rf packages/*/dist packages/shared/src/gen test/dist coverage

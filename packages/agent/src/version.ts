@@ -1,0 +1,3 @@
+import { version } from '@muster/shared/version.js';
+
+export { version };

@@ -1,0 +1,78 @@
+import type * as z from 'zod';
+import type { Reason } from '../reasons.js';
+
+/** The tiers of an attestation result (draft-ietf-rats-ar4si, section 2.3.2). */
+export type TrustTier = 'none' | 'affirming' | 'warning' | 'contraindicated';
+
+/** JSON as it appears in claims. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** What an attester collected for one namespace. */
+export interface Evidence {
+  readonly namespace: string;
+  /** The evidence in the namespace's own format, for example an SNP report of 1184 bytes. */
+  readonly evidence: Uint8Array;
+  /** What the device delivered beside it, for example the SNP certificate table. Untrusted until verified. */
+  readonly auxiliary?: Uint8Array;
+}
+
+/** What a verifier needs beside the evidence; everything in it is signed by a hardware vendor. */
+export interface Endorsements {
+  /** X.509 certificates, DER, in any order; unrelated ones are ignored. */
+  readonly certificates: readonly Uint8Array[];
+  /** Certificate revocation lists, DER. */
+  readonly crls: readonly Uint8Array[];
+}
+
+/** One endorsement that a verifier wants, named by the path at its vendor's service. */
+export interface EndorsementQuery {
+  readonly vendor: 'amd';
+  readonly kind: 'certificates' | 'crl';
+  /** Path and query below the vendor's service, for example `vcek/v1/Milan/crl`. */
+  readonly path: string;
+}
+
+/** A root that is trusted beside the vendors' pinned ones, for simulated devices. Only configuration adds one. */
+export interface SimulatedRoot {
+  readonly namespace: string;
+  /** SHA-256 over the root's SubjectPublicKeyInfo, lower-case hex. */
+  readonly fingerprint: string;
+}
+
+/** Everything that an appraisal depends on. */
+export interface AppraisalInput<Policy> {
+  readonly evidence: Evidence;
+  readonly endorsements: Endorsements;
+  /** The 64 bytes that the evidence must carry; undefined only where no binding can be known (offline verification). */
+  readonly reportData?: Uint8Array;
+  readonly policy: Policy;
+  /** The time to verify at. An invalid date is refused. */
+  readonly at: Date;
+  readonly simulatedRoots: readonly SimulatedRoot[];
+}
+
+/** The result of an appraisal. */
+export interface Appraisal {
+  readonly namespace: string;
+  readonly status: TrustTier;
+  /** Empty when affirming. */
+  readonly reasons: readonly Reason[];
+  /** What the evidence says, in the namespace's own terms; shown even when refused, as far as it could be read. */
+  readonly claims: { readonly [key: string]: Json };
+  /** Checks that could not be made with the endorsements at hand and that the policy does not insist on. */
+  readonly unchecked: readonly string[];
+  /** The trustworthiness vector of the EAR (draft-ietf-rats-ar4si, section 2.3.4), by claim name. */
+  readonly trustworthiness: { readonly [claim: string]: number };
+  /** True when the evidence chains to a simulated root. */
+  readonly simulated: boolean;
+}
+
+/** The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. */
+export interface EvidenceVerifier<Policy = unknown> {
+  readonly namespace: string;
+  /** The namespace's part of the policy file; its parse of `{}` is the default policy. */
+  readonly policySchema: z.ZodType<Policy>;
+  /** The endorsements worth fetching for this evidence, given those at hand; empty when nothing more can be had. */
+  endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[];
+  appraise(input: AppraisalInput<Policy>): Appraisal;
+}

@@ -1,0 +1,353 @@
+import type { ReasonEntry } from './entry.js';
+
+/** The reasons that belong to no single namespace. */
+export const coreReasons = {
+  INTERNAL: {
+    status: 'INTERNAL',
+    summary: 'The operation failed inside Muster.',
+    remedy: 'Look for the same time and method in the log of the process that answered.',
+  },
+  ARGUMENT_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'A value in the request is not allowed.',
+    remedy: 'Correct the value that the path names.',
+  },
+  CONFIG_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The configuration is not valid.',
+    remedy: 'Correct the value that the path names; the schema is in docs/configuration.md.',
+  },
+  POLICY_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The policy file is not valid.',
+    remedy: 'Correct the value that the path names; the schema is in docs/policy.md.',
+  },
+  FILE_UNREADABLE: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A file cannot be read.',
+    remedy: 'Check that the file exists and that this user may read it.',
+  },
+  UNAUTHENTICATED: {
+    status: 'UNAUTHENTICATED',
+    summary: 'The caller presented no certificate of this federation.',
+    remedy: 'Call with a client certificate that the federation CA issued.',
+  },
+  PERMISSION_DENIED: {
+    status: 'PERMISSION_DENIED',
+    summary: "The caller's role may not call this method.",
+    remedy: 'Use a certificate of a role that docs/authorization.md allows.',
+  },
+  RATE_LIMITED: {
+    status: 'RESOURCE_EXHAUSTED',
+    summary: 'Too many requests.',
+    remedy: 'Wait for the delay that the error carries, then try again.',
+  },
+  SHUTTING_DOWN: {
+    status: 'UNAVAILABLE',
+    summary: 'The system is shutting down.',
+    remedy: 'Start the server again before you call.',
+  },
+  SERVER_UNREACHABLE: {
+    status: 'UNAVAILABLE',
+    summary: 'The server cannot be reached.',
+    remedy: 'Check the address, the network and that the server runs.',
+  },
+
+  POLICY_PARTICIPANT_UNLISTED: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The policy has no entry for this participant.',
+    remedy:
+      'List the participant in the policy, with the namespaces required of it or an explicit exemption.',
+  },
+  ATTESTATION_MISSING: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A namespace that the policy requires has no verified token: not meeting CC requirements.',
+    remedy: "Look at the participant's last reasons, mend its attester and verify again.",
+  },
+  ATTESTATION_EXPIRED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The attestation token has expired: not meeting CC requirements.',
+    remedy: 'Verify the participant again; if it is connected this happens by itself.',
+  },
+  ATTESTATION_GENERATION_FAILED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'failed to generate CC token',
+    remedy: 'Check that the device of this namespace exists and that this process may use it.',
+  },
+  ATTESTATION_DEVICE_TIMEOUT: {
+    status: 'DEADLINE_EXCEEDED',
+    summary: 'The attestation device did not answer in time.',
+    remedy: 'Check the device and the kernel log of the machine; restart the machine if the device hangs.',
+  },
+  ATTESTATION_DEFERRED: {
+    status: 'UNAVAILABLE',
+    summary: 'An endorsement that the appraisal needs could not be had in time.',
+    remedy: "Check the way to the vendor's service, or provide the endorsements in the offline directory.",
+  },
+
+  TOKEN_MALFORMED: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The attestation token is not a well-formed Muster token.',
+    remedy: 'Use an agent of the same release as the server.',
+  },
+  TOKEN_SIGNATURE_INVALID: {
+    status: 'PERMISSION_DENIED',
+    summary: "The attestation token is not signed by its presenter's key.",
+    remedy: 'Present the token with the certificate of the key that signed it.',
+  },
+  TOKEN_ISSUER_MISMATCH: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The attestation token belongs to another participant.',
+    remedy: 'Each participant presents its own tokens.',
+  },
+  TOKEN_AUDIENCE_MISMATCH: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The attestation token is for another audience.',
+    remedy: 'Make the token for the trust domain and server that the challenge came from.',
+  },
+  TOKEN_NONCE_MISMATCH: {
+    status: 'PERMISSION_DENIED',
+    summary: "The attestation token does not answer the verifier's nonce.",
+    remedy: 'Answer the latest challenge with fresh evidence.',
+  },
+  TOKEN_REPLAYED: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The challenge was answered before; a token counts once.',
+    remedy: 'Wait for the next challenge and answer it with fresh evidence.',
+  },
+  TOKEN_EXPIRED: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The attestation token has expired.',
+    remedy: "Answer the next challenge; check the participant's clock.",
+  },
+  TOKEN_NOT_YET_VALID: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The attestation token was issued in the future.',
+    remedy: "Check the participant's clock, or raise clock_leeway in the policy.",
+  },
+  TOKEN_LIFETIME_EXCESSIVE: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The attestation token claims a longer life than the policy allows.',
+    remedy: "Lower token_lifetime in the agent's configuration, or raise it in the policy.",
+  },
+  TOKEN_OVERSIZED: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The attestation token is larger than 256 KiB.',
+    remedy: 'Send evidence of one namespace per token.',
+  },
+  NAMESPACE_UNKNOWN: {
+    status: 'PERMISSION_DENIED',
+    summary: 'No verifier knows this namespace.',
+    remedy: 'Use a namespace that docs/namespaces lists, with a server and agents of a release that has it.',
+  },
+  NAMESPACE_DUPLICATE: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The same namespace is present more than once.',
+    remedy: 'Send one token per namespace.',
+  },
+  CHALLENGE_UNKNOWN: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'There is no such challenge: tokens are accepted only as answers.',
+    remedy: 'Ask for a challenge and answer it.',
+  },
+  CHALLENGE_EXPIRED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The challenge was answered too late.',
+    remedy: 'Answer the next challenge before its deadline; check the attestation device.',
+  },
+
+  JOIN_TOKEN_INVALID: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The join token is not valid for this name.',
+    remedy: 'Ask the operator for a join token for exactly this participant name.',
+  },
+  JOIN_TOKEN_USED: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The join token was used before by another key.',
+    remedy: 'Ask the operator for a new join token; if nobody of yours used it, tell the operator.',
+  },
+  JOIN_TOKEN_EXPIRED: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The join token has expired.',
+    remedy: 'Ask the operator for a new join token.',
+  },
+  CERTIFICATE_REQUEST_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The certificate request is not acceptable.',
+    remedy: 'Sign a PKCS #10 request with the ECDSA P-256 key that the challenge or certificate is for.',
+  },
+  CERTIFICATE_REVOKED: {
+    status: 'UNAUTHENTICATED',
+    summary: 'The certificate is no longer accepted.',
+    remedy: 'Enrol again with a new join token.',
+  },
+  CERTIFICATE_EXPIRED: {
+    status: 'UNAUTHENTICATED',
+    summary: 'The certificate has expired.',
+    remedy: 'Enrol again.',
+  },
+  SERVER_IDENTITY_MISMATCH: {
+    status: 'UNAUTHENTICATED',
+    summary: 'The peer is not the server that this agent trusts.',
+    remedy: 'Check the address and the CA hash or bundle; if they are right, somebody is in between.',
+  },
+  SERVER_UNPROVEN: {
+    status: 'FAILED_PRECONDITION',
+    summary: "The server has not proven itself to this site's own policy.",
+    remedy: "Compare the server's measurement with the agent's policy.",
+  },
+
+  PARTICIPANT_UNKNOWN: {
+    status: 'NOT_FOUND',
+    summary: 'There is no such participant.',
+    remedy: 'Check the name with `muster participant list`.',
+  },
+  PARTICIPANT_NAME_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'A participant name is a DNS label: 1 to 63 of a-z, 0-9 and inner hyphens.',
+    remedy: 'Choose another name.',
+  },
+  PARTICIPANT_QUARANTINED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The participant is quarantined.',
+    remedy: 'Mend what its reasons name, then readmit it.',
+  },
+  PARTICIPANT_SILENT: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The participant is silent.',
+    remedy: 'Check the machine, its agent and the network to it.',
+  },
+  PARTICIPANT_REMOVED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The participant was removed from the federation.',
+    remedy: 'Make a join token and enrol it again.',
+  },
+
+  SESSION_PROTOCOL: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The session received a message that its state does not allow.',
+    remedy: 'Use agent and server of compatible releases; docs/session.md has the order of messages.',
+  },
+  SESSION_VERSION: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'Agent and server have no protocol version in common.',
+    remedy: 'Upgrade servers first, then agents.',
+  },
+  SESSION_FENCED: {
+    status: 'ABORTED',
+    summary: 'A newer session of the same participant took over.',
+    remedy: 'If it was not yours, quarantine the participant: its identity is used twice.',
+  },
+  LEASE_EXPIRED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The lease could not be renewed in time.',
+    remedy: 'Check the network between the site and the server.',
+  },
+
+  JOB_UNKNOWN: {
+    status: 'NOT_FOUND',
+    summary: 'There is no such job.',
+    remedy: 'Check the id with `muster job list`.',
+  },
+  JOB_EXISTS: {
+    status: 'ALREADY_EXISTS',
+    summary: 'The job id is taken by a different job.',
+    remedy: 'Choose another id, or leave it empty.',
+  },
+  JOB_STATE: {
+    status: 'FAILED_PRECONDITION',
+    summary: "The job's state does not allow this.",
+    remedy: 'Look at the job first; submit or clone it anew if it has ended.',
+  },
+  JOB_BYOC: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'BYOC job not allowed for CC: the job brings custom code.',
+    remedy: 'Put the code into the measured image, or allow byoc in the policy.',
+  },
+  JOB_NO_PARTICIPANTS: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'A job needs at least one participant.',
+    remedy: 'Name the sites that shall run it.',
+  },
+  JOB_NOT_ADMITTED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The job is not admitted at this site.',
+    remedy: 'Have the job admitted, then start it again.',
+  },
+  JOB_CHECK_TIMEOUT: {
+    status: 'DEADLINE_EXCEEDED',
+    summary: "The site's own check did not answer in time, which counts as no.",
+    remedy: 'Check that the agent is connected, then ask for admission again.',
+  },
+  JOB_CHECK_REFUSED: {
+    status: 'FAILED_PRECONDITION',
+    summary: "The site's own check refused the job.",
+    remedy: "Compare the site's policy with what the other participants run.",
+  },
+  JOB_CHECK_INCOMPLETE: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The tokens handed to the site do not cover the server and every participant.',
+    remedy: 'Admit the job again; if it recurs, distrust the server and tell its operator.',
+  },
+  JOB_STOPPED_BY_OPERATOR: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'An operator or framework stopped the job.',
+    remedy: 'Submit or clone the job to run it again.',
+  },
+  JOB_UNKNOWN_TO_SERVER: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The server does not know the job, so the site stopped it.',
+    remedy: 'Submit the job again.',
+  },
+  JOB_SUPERSEDED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A newer generation of the job replaced this one.',
+    remedy: 'Use the newer permit.',
+  },
+  JOB_COMMAND_NOT_FOUND: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The command to run cannot be started.',
+    remedy: 'Check that the program exists on this machine and may be executed.',
+  },
+  OPERATOR_QUARANTINE: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'An operator quarantined the participant.',
+    remedy: 'Ask the operator; readmit it when the cause is mended.',
+  },
+  OPERATOR_SHUTDOWN: {
+    status: 'UNAVAILABLE',
+    summary: 'An operator shut the system down.',
+    remedy: 'Start the server again.',
+  },
+  COMMAND_NOT_UNDERSTOOD: {
+    status: 'UNIMPLEMENTED',
+    summary: 'The agent does not know this command.',
+    remedy: 'Upgrade the agent.',
+  },
+  COMMAND_TIMEOUT: {
+    status: 'DEADLINE_EXCEEDED',
+    summary: 'The site did not confirm the command in time.',
+    remedy: 'Check the machine; its lease ends its jobs in any case.',
+  },
+
+  STORE_CORRUPT: {
+    status: 'INTERNAL',
+    summary: 'The database file is damaged. Nothing was changed in it.',
+    remedy: 'Restore the data directory from a backup.',
+  },
+  STORE_FULL: {
+    status: 'RESOURCE_EXHAUSTED',
+    summary: 'The disk of the data directory is full.',
+    remedy: 'Make room on the disk, then start the server again.',
+  },
+  STORE_NEWER_SCHEMA: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The database was written by a newer release.',
+    remedy: 'Run the newer release, or restore a backup of the older one.',
+  },
+  STORE_UNAVAILABLE: {
+    status: 'UNAVAILABLE',
+    summary: 'The database cannot be used.',
+    remedy: 'Check the data directory, its permissions and that no other server uses it.',
+  },
+} as const satisfies Record<string, ReasonEntry>;

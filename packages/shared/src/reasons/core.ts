@@ -274,6 +274,11 @@ export const coreReasons = {
     summary: 'The job is not admitted at this site.',
     remedy: 'Have the job admitted, then start it again.',
   },
+  PERMIT_INVALID: {
+    status: 'PERMISSION_DENIED',
+    summary: 'The permit is not a valid, unexpired permit of this federation.',
+    remedy: 'Admit the job again and use the new permit.',
+  },
   JOB_CHECK_TIMEOUT: {
     status: 'DEADLINE_EXCEEDED',
     summary: "The site's own check did not answer in time, which counts as no.",
@@ -308,6 +313,26 @@ export const coreReasons = {
     status: 'INVALID_ARGUMENT',
     summary: 'The command to run cannot be started.',
     remedy: 'Check that the program exists on this machine and may be executed.',
+  },
+  JOB_STOP_INCOMPLETE: {
+    status: 'INTERNAL',
+    summary: 'Some process of the job could not be ended.',
+    remedy: 'Look for processes in uninterruptible sleep or of another user; restart the machine if need be.',
+  },
+  JOB_SUPERVISION_LOST: {
+    status: 'FAILED_PRECONDITION',
+    summary: "The command's supervisor is gone, or its processes cannot be supervised, so they were ended.",
+    remedy: 'Start the command with `muster-agent run`, as the user of the agent, and leave that process alive.',
+  },
+  AGENT_UNREACHABLE: {
+    status: 'UNAVAILABLE',
+    summary: 'The agent of this site cannot be reached.',
+    remedy: 'Check that the agent runs, that the socket is the right one and that this user may open it.',
+  },
+  AGENT_RUNNING: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'Another agent already serves this socket.',
+    remedy: 'Stop the other agent, or give this one a socket of its own.',
   },
   OPERATOR_QUARANTINE: {
     status: 'FAILED_PRECONDITION',

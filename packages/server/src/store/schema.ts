@@ -1,0 +1,134 @@
+import type { Generated } from 'kysely';
+
+/** Times are Unix milliseconds, flags 0 or 1, lists and objects JSON text: types that SQLite and PostgreSQL share. */
+type Millis = number;
+type JsonText = string;
+
+/** A site or the server. */
+export interface ParticipantRow {
+  name: string;
+  role: 'site' | 'server';
+  /** SubjectPublicKeyInfo of the enrolled key, base64; null until enrolled. */
+  public_key: string | null;
+  invited_at: Millis;
+  enrolled_at: Millis | null;
+  /** Reasons of the quarantine; null when not quarantined. */
+  quarantine: JsonText | null;
+  /** Reasons of what was last wrong with it; `[]` when nothing. */
+  last_reasons: JsonText;
+  epoch: number;
+  boot_id: string | null;
+  last_seen_at: Millis | null;
+  agent_version: string;
+  /** The last sequence number given to a command. */
+  last_seq: number;
+  /** Every command up to this one is finished. */
+  finished_seq: number;
+}
+
+/** A certificate that the federation CA issued. */
+export interface CertificateRow {
+  serial: string;
+  role: string;
+  name: string;
+  /** SHA-256 of the certificate, hex. */
+  fingerprint: string;
+  issued_at: Millis;
+  not_after: Millis;
+  revoked_at: Millis | null;
+}
+
+/** A join token, by its hash. */
+export interface JoinTokenRow {
+  /** SHA-256 of the token, hex. */
+  hash: string;
+  participant: string;
+  kind: 'join' | 'rejoin';
+  expires_at: Millis;
+  used_at: Millis | null;
+  /** SHA-256 of the SubjectPublicKeyInfo that used it, hex. */
+  used_by: string | null;
+}
+
+/** A nonce that was handed out. Kept until its deadline has passed, so that no answer counts twice. */
+export interface ChallengeRow {
+  id: string;
+  participant: string;
+  /** Hex. */
+  nonce: string;
+  namespaces: JsonText;
+  /** SubjectPublicKeyInfo that must answer, base64. */
+  public_key: string;
+  deadline: Millis;
+  answered_at: Millis | null;
+}
+
+/** A verified token: one per participant and namespace. */
+export interface TokenRow {
+  participant: string;
+  namespace: string;
+  jws: string;
+  issued_at: Millis;
+  expires_at: Millis;
+  appraised_at: Millis;
+  appraisal: JsonText;
+  /** The signed attestation result, compact. */
+  ear: string;
+  /** SHA-256 of the evidence, hex. */
+  evidence_digest: string;
+}
+
+/** A job; `state` is the state of the pure decision. */
+export interface JobRow {
+  id: string;
+  /** Orders jobs by submission. */
+  position: Generated<number>;
+  phase: string;
+  state: JsonText;
+  created_at: Millis;
+  updated_at: Millis;
+}
+
+/** A durable command. */
+export interface CommandRow {
+  participant: string;
+  seq: number;
+  id: string;
+  kind: string;
+  job_id: string | null;
+  generation: number | null;
+  /** A muster.v1.Command, base64. */
+  payload: string;
+  created_at: Millis;
+  /** APPLIED, FAILED or REJECTED; null until finished. */
+  outcome: string | null;
+  outcome_reasons: JsonText | null;
+  finished_at: Millis | null;
+}
+
+/** A record of the hash-chained audit log. */
+export interface AuditRow {
+  seq: number;
+  content: string;
+  hash: string;
+  previous_hash: string;
+}
+
+/** Single values: `log_id`. */
+export interface SettingRow {
+  key: string;
+  value: string;
+}
+
+/** The tables, by name. */
+export interface Schema {
+  participants: ParticipantRow;
+  certificates: CertificateRow;
+  join_tokens: JoinTokenRow;
+  challenges: ChallengeRow;
+  tokens: TokenRow;
+  jobs: JobRow;
+  commands: CommandRow;
+  audit: AuditRow;
+  settings: SettingRow;
+}

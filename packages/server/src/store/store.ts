@@ -1,0 +1,18 @@
+import type { Transaction as KyselyTransaction } from 'kysely';
+import type { Schema } from './schema.js';
+
+/** Queries and changes that happen together or not at all. */
+export type Transaction = KyselyTransaction<Schema>;
+
+/**
+ * The server's memory. Queries live in this folder, one file per subject, and take a {@link Transaction}; nothing above
+ * knows which database is below.
+ */
+export interface Store {
+  /**
+   * Runs work in one serialisable transaction; a rejection rolls back.
+   * Errors: STORE_FULL, STORE_CORRUPT, STORE_UNAVAILABLE.
+   */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}

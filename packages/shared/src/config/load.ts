@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { parseDocument } from 'yaml';
+import type * as z from 'zod';
+import { MusterError, refusal } from '../errors.js';
+import { reason, type ReasonCode } from '../reasons.js';
+
+/** The largest configuration or policy file that is read, bytes. */
+const maxFileBytes = 1024 * 1024;
+
+/**
+ * Reads a YAML (or JSON) file through a schema.
+ * Errors: FILE_UNREADABLE; `code` with one reason per offending value, each with its path.
+ */
+export function loadYaml<T>(file: string, schema: z.ZodType<T>, code: ReasonCode): T {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw refusal('FILE_UNREADABLE', { message: `${file} cannot be read.`, path: file }, cause);
+  }
+  return parseYaml(text, schema, code, file);
+}
+
+/** Reads YAML text through a schema; `source` names it in messages. Errors: as {@link loadYaml}. */
+export function parseYaml<T>(text: string, schema: z.ZodType<T>, code: ReasonCode, source: string): T {
+  if (Buffer.byteLength(text) > maxFileBytes) {
+    throw refusal(code, { message: `${source} is larger than ${maxFileBytes} bytes.` });
+  }
+  const document = parseDocument(text, { uniqueKeys: true, maxAliasCount: 0 } as never);
+  const [syntax] = document.errors;
+  if (syntax !== undefined) {
+    throw refusal(code, { message: `${source} is not valid YAML: ${syntax.message.split('\n')[0]}` });
+  }
+  return validate((document.toJS({ maxAliasCount: 0 }) as unknown) ?? {}, schema, code, source);
+}
+
+/** Puts a value through a schema. Errors: `code` with one reason per offending value, each with its path. */
+export function validate<T>(value: unknown, schema: z.ZodType<T>, code: ReasonCode, source: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const reasons = result.error.issues.flatMap((issue) => {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
+    return keys.map((key) => {
+      const path = formatPath(key === undefined ? issue.path : [...issue.path, key]);
+      const problem = key === undefined ? issue.message : 'this key is not known';
+      return reason(code, { message: `${source}: ${path || 'the document'}: ${problem}`, path });
+    });
+  });
+  const [first = reason(code), ...rest] = reasons;
+  throw new MusterError([first, ...rest]);
+}
+
+/** Writes a path as `attesters[0].token_lifetime`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, step) =>
+      typeof step === 'number' ? `${text}[${step}]` : text === '' ? String(step) : `${text}.${String(step)}`,
+    '',
+  );
+}

@@ -1,0 +1,90 @@
+import * as z from 'zod';
+import { duration } from '../config/duration.js';
+import { loadYaml } from '../config/load.js';
+import { verifierOf, verifiers } from '../evidence/verifiers.js';
+import { responsesSchema } from './responses.js';
+
+/**
+ * Whom a rule is for: a name, or a pattern in which `*` stands for any characters. The first rule that matches counts.
+ */
+const pattern = z
+  .string()
+  .regex(/^[a-z0-9*-]{1,63}$/, 'expected a participant name, where * stands for any characters');
+
+const requirement = z.strictObject({
+  name: pattern,
+  require: z
+    .array(
+      z
+        .string()
+        .refine((namespace) => verifierOf(namespace) !== undefined, 'no verifier knows this namespace'),
+    )
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, 'a namespace is listed twice'),
+});
+
+const exemption = z.strictObject({
+  name: pattern.refine((name) => !name.includes('*'), 'an exemption names one participant exactly'),
+  exempt: z.literal(true),
+  because: z.string().min(1).max(256),
+});
+
+const rule = z.union([requirement, exemption]);
+
+/** The appraisal policy of a server or of a site. docs/policy.md describes it field by field. */
+export const policySchema = z.strictObject({
+  /** What servers must prove. */
+  servers: z.array(rule).min(1),
+  /** What sites must prove. */
+  sites: z.array(rule).default([]),
+  /** The longest life of a token that is accepted, ms. */
+  token_lifetime: duration('5s', '24h').default(600_000),
+  /** How far a participant's clock may be ahead, ms. */
+  clock_leeway: duration('0s', '10m').default(30_000),
+  /** Whether a result in the tier `warning` counts as proof. */
+  accept_warning: z.boolean().default(false),
+  /** Whether jobs may bring custom code. */
+  byoc: z.boolean().default(false),
+  /** What follows each kind of failure. */
+  responses: responsesSchema,
+  /** What each namespace's verifier insists on. */
+  namespaces: z
+    .strictObject(
+      Object.fromEntries(verifiers.map((verifier) => [verifier.namespace, verifier.policySchema.optional()])),
+    )
+    .default({}),
+});
+
+/** A policy as its file says it, with all defaults filled in. */
+export type Policy = z.output<typeof policySchema>;
+/** One rule of `servers` or `sites`. */
+export type Rule = z.output<typeof rule>;
+
+/** Loads a policy file. Errors: FILE_UNREADABLE, POLICY_INVALID with the path to each offending value. */
+export function loadPolicy(file: string): Policy {
+  return loadYaml(file, policySchema, 'POLICY_INVALID');
+}
+
+/** The rule for a participant; undefined when the policy lists none, which counts as "no". */
+export function ruleFor(
+  policy: Policy,
+  participant: { role: 'site' | 'server'; name: string },
+): Rule | undefined {
+  const rules = participant.role === 'server' ? policy.servers : policy.sites;
+  return rules.find((candidate) => matches(candidate.name, participant.name));
+}
+
+/** The namespaces that a rule requires; none for an exempt participant. */
+export function requiredNamespaces(rule: Rule): readonly string[] {
+  return 'require' in rule ? rule.require : [];
+}
+
+/** The policy of one namespace: the file's part, or the verifier's defaults. */
+export function namespacePolicy(policy: Policy, namespace: string): unknown {
+  return policy.namespaces[namespace] ?? verifierOf(namespace)?.policySchema.parse({});
+}
+
+function matches(glob: string, name: string): boolean {
+  const source = glob.split('*').join('.*');
+  return new RegExp(`^${source}$`).test(name);
+}

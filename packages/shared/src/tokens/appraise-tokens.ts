@@ -1,0 +1,150 @@
+import type { Appraisal, Endorsements, SimulatedRoot } from '../evidence/appraisal.js';
+import { verifierOf } from '../evidence/verifiers.js';
+import { MusterError } from '../errors.js';
+import { namespacePolicy, requiredNamespaces, ruleFor, type Policy } from '../policy/policy.js';
+import { reason, type Reason } from '../reasons.js';
+import { formatSpiffeId, type Identity } from '../spiffe.js';
+import { openAttestationToken, type TokenClaims } from './attestation-token.js';
+import { reportData } from './binding.js';
+
+/** Tokens of one participant and all that their appraisal depends on. */
+export interface ParticipantAppraisalInput {
+  /** The tokens presented, compact JWS. */
+  readonly tokens: readonly string[];
+  /** Who presents them, as the certificate says. */
+  readonly identity: Identity & { readonly role: 'site' | 'server' };
+  /** The key of that certificate, SPKI, DER; undefined where the verifier never met the presenter. */
+  readonly publicKey?: Uint8Array;
+  /** The nonce that must be answered; undefined where another verifier chose it. */
+  readonly nonce?: Uint8Array;
+  readonly audience: string;
+  readonly policy: Policy;
+  readonly endorsements: Endorsements;
+  readonly simulatedRoots: readonly SimulatedRoot[];
+  readonly at: Date;
+}
+
+/** One token that was opened and its evidence appraised. */
+export interface AppraisedToken {
+  readonly jws: string;
+  readonly claims: TokenClaims;
+  readonly appraisal: Appraisal;
+}
+
+/** The verdict on a participant. */
+export interface ParticipantAppraisal {
+  /** True when every namespace that the policy requires is proven, or the participant is exempt. */
+  readonly proven: boolean;
+  readonly exempt: boolean;
+  /** Why it is not proven, complete per namespace; empty when proven. */
+  readonly reasons: readonly Reason[];
+  /** The tokens whose binding held, with the appraisal of their evidence. */
+  readonly appraised: readonly AppraisedToken[];
+  /** When the first of the required tokens expires; undefined when exempt or not proven. */
+  readonly expiresAt?: Date;
+}
+
+/**
+ * Decides whether a participant has proven itself: every token is opened, its binding to presenter, audience, nonce,
+ * key and time is checked, its evidence is appraised, and every namespace that the policy requires must be affirmed.
+ * Anything that cannot be verified counts as "no". Never throws on hostile tokens.
+ */
+export async function appraiseParticipant(input: ParticipantAppraisalInput): Promise<ParticipantAppraisal> {
+  const { identity, policy } = input;
+  const about = { participant: identity.name };
+  const rule = ruleFor(policy, identity);
+  if (rule === undefined) return refused([reason('POLICY_PARTICIPANT_UNLISTED', about)]);
+  const required = requiredNamespaces(rule);
+  if (required.length === 0) return { proven: true, exempt: true, reasons: [], appraised: [] };
+
+  const opened = await Promise.all(input.tokens.map((jws) => open(jws, about)));
+  const reasons = opened.flatMap((token) => ('reason' in token ? [token.reason] : []));
+  const candidates = opened.flatMap((token) => ('claims' in token ? [token] : []));
+  const appraised: AppraisedToken[] = [];
+  for (const { jws, claims } of candidates) {
+    const { namespace } = claims.evidence;
+    const verifier = verifierOf(namespace);
+    const where = { ...about, namespace };
+    if (verifier === undefined) {
+      reasons.push(reason('NAMESPACE_UNKNOWN', where));
+      continue;
+    }
+    if (candidates.some((other) => other.jws !== jws && other.claims.evidence.namespace === namespace)) {
+      reasons.push(reason('NAMESPACE_DUPLICATE', where));
+      continue;
+    }
+    const broken = checkBinding(claims, input);
+    if (broken !== undefined) {
+      reasons.push({ ...broken, ...where });
+      continue;
+    }
+    const appraisal = verifier.appraise({
+      evidence: claims.evidence,
+      endorsements: input.endorsements,
+      reportData: reportData({ nonce: claims.nonce, publicKey: claims.publicKey, identity: claims.identity }),
+      policy: namespacePolicy(policy, namespace),
+      at: input.at,
+      simulatedRoots: input.simulatedRoots,
+    });
+    appraised.push({ jws, claims, appraisal });
+    if (!isProof(appraisal, policy))
+      reasons.push(...explain(appraisal).map((entry) => ({ ...entry, ...where })));
+  }
+  const duplicated = input.tokens.length !== new Set(input.tokens).size;
+  if (duplicated) reasons.push(reason('NAMESPACE_DUPLICATE', about));
+  const missing = required.filter(
+    (namespace) =>
+      !reasons.some((entry) => entry.namespace === namespace) &&
+      !appraised.some((token) => token.appraisal.namespace === namespace),
+  );
+  reasons.push(...missing.map((namespace) => reason('ATTESTATION_MISSING', { ...about, namespace })));
+  if (reasons.length > 0) return { ...refused(reasons), appraised };
+
+  const expiries = appraised
+    .filter((token) => required.includes(token.appraisal.namespace))
+    .map((token) => token.claims.expiresAt.getTime());
+  return { proven: true, exempt: false, reasons: [], appraised, expiresAt: new Date(Math.min(...expiries)) };
+}
+
+/** Whether an appraisal counts as proof under a policy. */
+export function isProof(appraisal: Appraisal, policy: Policy): boolean {
+  return appraisal.status === 'affirming' || (appraisal.status === 'warning' && policy.accept_warning);
+}
+
+function refused(reasons: readonly Reason[]): ParticipantAppraisal {
+  return { proven: false, exempt: false, reasons, appraised: [] };
+}
+
+function explain(appraisal: Appraisal): readonly Reason[] {
+  return appraisal.reasons.length > 0 ? appraisal.reasons : [reason('ATTESTATION_MISSING')];
+}
+
+type Opened = { readonly jws: string; readonly claims: TokenClaims } | { readonly reason: Reason };
+
+async function open(jws: string, about: { participant: string }): Promise<Opened> {
+  try {
+    return { jws, claims: await openAttestationToken(jws) };
+  } catch (error) {
+    const first = error instanceof MusterError ? error.reasons[0] : reason('TOKEN_MALFORMED');
+    return { reason: { ...first, ...about } };
+  }
+}
+
+function checkBinding(claims: TokenClaims, input: ParticipantAppraisalInput): Reason | undefined {
+  const { policy } = input;
+  const [at, issued, expires] = [input.at, claims.issuedAt, claims.expiresAt].map((date) =>
+    date.getTime(),
+  ) as [number, number, number];
+  if (formatSpiffeId(claims.identity) !== formatSpiffeId(input.identity))
+    return reason('TOKEN_ISSUER_MISMATCH');
+  if (claims.audience !== input.audience) return reason('TOKEN_AUDIENCE_MISMATCH');
+  if (input.nonce !== undefined && !Buffer.from(input.nonce).equals(claims.nonce))
+    return reason('TOKEN_NONCE_MISMATCH');
+  if (input.publicKey !== undefined && !Buffer.from(input.publicKey).equals(claims.publicKey)) {
+    return reason('TOKEN_SIGNATURE_INVALID');
+  }
+  if (!(issued <= at + policy.clock_leeway)) return reason('TOKEN_NOT_YET_VALID');
+  if (!(expires > at)) return reason('TOKEN_EXPIRED');
+  if (expires - issued > policy.token_lifetime) return reason('TOKEN_LIFETIME_EXCESSIVE');
+  return undefined;
+}

@@ -1,0 +1,137 @@
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { CompactSign, compactVerify } from 'jose';
+import * as z from 'zod';
+import { refusal } from '../errors.js';
+import type { Evidence } from '../evidence/appraisal.js';
+import { formatSpiffeId, parseSpiffeId, type Identity } from '../spiffe.js';
+import { nonceBytes } from './binding.js';
+
+/** `eat_profile` of Muster's attestation tokens (RFC 9711, section 4.3.2). */
+export const attestationProfile = 'tag:muster,2026:attestation-token/v1';
+
+const tokenType = 'muster-attestation+jwt';
+/** The largest token that is read, bytes. */
+export const maxTokenBytes = 256 * 1024;
+
+/** What goes into a token. */
+export interface TokenInput {
+  readonly evidence: Evidence;
+  readonly identity: Identity;
+  /** Whom the token is for: the trust domain's SPIFFE id, or the challenger's. */
+  readonly audience: string;
+  readonly nonce: Uint8Array;
+  readonly issuedAt: Date;
+  readonly lifetimeMs: number;
+  /** The presenter's ECDSA P-256 key. */
+  readonly privateKey: KeyObject;
+}
+
+/** What a token says, once its form and its signature by its own key have been checked. */
+export interface TokenClaims {
+  readonly identity: Identity;
+  readonly audience: string;
+  readonly nonce: Uint8Array;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+  /** The presenter's key, SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  readonly evidence: Evidence;
+}
+
+const bytes = (max: number): z.ZodType<Uint8Array, string> =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]*$/)
+    .transform((text) => new Uint8Array(Buffer.from(text, 'base64url')))
+    .refine((value) => value.length <= max);
+
+const claimsSchema = z.strictObject({
+  iss: z.string().transform((uri, context) => {
+    const identity = parseSpiffeId(uri);
+    if (identity !== undefined) return identity;
+    context.addIssue('not a SPIFFE id of a federation');
+    return z.NEVER;
+  }),
+  aud: z.string().max(512),
+  iat: z.number().int().positive().max(253_402_300_799),
+  exp: z.number().int().positive().max(253_402_300_799),
+  eat_nonce: bytes(nonceBytes).refine((nonce) => nonce.length === nonceBytes),
+  eat_profile: z.literal(attestationProfile),
+  cnf: z.strictObject({
+    jwk: z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: z.string(), y: z.string() }),
+  }),
+  muster_namespace: z.string().min(1).max(64),
+  muster_evidence: bytes(maxTokenBytes).refine((evidence) => evidence.length > 0),
+  muster_auxiliary: bytes(maxTokenBytes).optional(),
+});
+
+/** The trust domain's own SPIFFE id, the audience of tokens for the registry. */
+export function registryAudience(trustDomain: string): string {
+  return `spiffe://${trustDomain}`;
+}
+
+/** Makes an attestation token: an EAT (RFC 9711) in a compact JWS, ES256, that carries one namespace's evidence. */
+export function signAttestationToken(input: TokenInput): Promise<string> {
+  const { kty, crv, x, y } = createPublicKey(input.privateKey).export({ format: 'jwk' });
+  const issuedAt = Math.floor(input.issuedAt.getTime() / 1000);
+  const encode = (value: Uint8Array): string => Buffer.from(value).toString('base64url');
+  const claims: z.input<typeof claimsSchema> = {
+    iss: formatSpiffeId(input.identity),
+    aud: input.audience,
+    iat: issuedAt,
+    exp: issuedAt + Math.ceil(input.lifetimeMs / 1000),
+    eat_nonce: encode(input.nonce),
+    eat_profile: attestationProfile,
+    cnf: { jwk: { kty, crv, x, y } as { kty: 'EC'; crv: 'P-256'; x: string; y: string } },
+    muster_namespace: input.evidence.namespace,
+    muster_evidence: encode(input.evidence.evidence),
+    ...(input.evidence.auxiliary && { muster_auxiliary: encode(input.evidence.auxiliary) }),
+  };
+  return new CompactSign(Buffer.from(JSON.stringify(claims)))
+    .setProtectedHeader({ alg: 'ES256', typ: tokenType })
+    .sign(input.privateKey);
+}
+
+/**
+ * Reads a token and checks that the key it names signed it. Whether that key, name, nonce and time are the right ones
+ * is for the caller. Errors: TOKEN_OVERSIZED, TOKEN_MALFORMED, TOKEN_SIGNATURE_INVALID.
+ */
+export async function openAttestationToken(jws: string): Promise<TokenClaims> {
+  if (jws.length > maxTokenBytes) throw refusal('TOKEN_OVERSIZED');
+  const claims = readClaims(jws);
+  const { jwk } = claims.cnf;
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+  } catch (cause) {
+    throw refusal('TOKEN_MALFORMED', { message: 'The key of the attestation token is not valid.' }, cause);
+  }
+  try {
+    const { protectedHeader } = await compactVerify(jws, key, { algorithms: ['ES256'] });
+    if (protectedHeader.typ !== tokenType) throw refusal('TOKEN_MALFORMED');
+  } catch (cause) {
+    throw refusal('TOKEN_SIGNATURE_INVALID', {}, cause);
+  }
+  return {
+    identity: claims.iss,
+    audience: claims.aud,
+    nonce: claims.eat_nonce,
+    issuedAt: new Date(claims.iat * 1000),
+    expiresAt: new Date(claims.exp * 1000),
+    publicKey: new Uint8Array(key.export({ format: 'der', type: 'spki' })),
+    evidence: {
+      namespace: claims.muster_namespace,
+      evidence: claims.muster_evidence,
+      ...(claims.muster_auxiliary && { auxiliary: claims.muster_auxiliary }),
+    },
+  };
+}
+
+function readClaims(jws: string): z.output<typeof claimsSchema> {
+  try {
+    const [, payload = ''] = jws.split('.');
+    return claimsSchema.parse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
+  } catch (cause) {
+    throw refusal('TOKEN_MALFORMED', {}, cause);
+  }
+}

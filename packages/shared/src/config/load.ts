@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { parseDocument, type Document } from 'yaml';
 import type * as z from 'zod';
 import { MusterError, refusal } from '../errors.js';
 import { reason, type ReasonCode } from '../reasons.js';
@@ -26,12 +26,20 @@ export function parseYaml<T>(text: string, schema: z.ZodType<T>, code: ReasonCod
   if (Buffer.byteLength(text) > maxFileBytes) {
     throw refusal(code, { message: `${source} is larger than ${maxFileBytes} bytes.` });
   }
-  const document = parseDocument(text, { uniqueKeys: true, maxAliasCount: 0 } as never);
+  const document = parseDocument(text);
   const [syntax] = document.errors;
   if (syntax !== undefined) {
     throw refusal(code, { message: `${source} is not valid YAML: ${syntax.message.split('\n')[0]}` });
   }
-  return validate((document.toJS({ maxAliasCount: 0 }) as unknown) ?? {}, schema, code, source);
+  return validate(toValue(document, code, source), schema, code, source);
+}
+
+function toValue(document: Document, code: ReasonCode, source: string): unknown {
+  try {
+    return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? {};
+  } catch (cause) {
+    throw refusal(code, { message: `${source} uses YAML aliases, which are not accepted.` }, cause);
+  }
 }
 
 /** Puts a value through a schema. Errors: `code` with one reason per offending value, each with its path. */

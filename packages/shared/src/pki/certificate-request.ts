@@ -1,8 +1,6 @@
 import { webcrypto, type KeyObject } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
 import { refusal } from '../errors.js';
-
-x509.cryptoProvider.set(webcrypto as never);
+import { x509 } from './x509.js';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 

@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 JEST := NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" node_modules/.bin/jest
 
-.PHONY: help build check test demo format clean
+.PHONY: help build check test demo docs format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -19,12 +19,16 @@ check: build ## Format, lint, types and protos
 	node_modules/.bin/prettier --check --log-level=warn .
 	node_modules/.bin/oxlint --type-aware --deny-warnings
 	node_modules/.bin/buf lint proto
+	node scripts/reasons.mjs --check
 
 test: check ## Run every check and every test
 	$(JEST)
 
 demo: build ## Run the main job with real processes: three sites, their proofs, jobs admitted and taken back
 	@node test/dist/demo/main.js
+
+docs: build ## Print the pages that are made from the code
+	node scripts/reasons.mjs
 
 format: node_modules/.package-lock.json ## Format the sources
 	node_modules/.bin/prettier --write --log-level=warn .

@@ -1,0 +1,5 @@
+import type { Migration } from 'kysely';
+import { initial } from './0001-initial.js';
+
+/** Every migration, in order. One that was released never changes; names sort by age. */
+export const migrations: Readonly<Record<string, Migration>> = { '0001-initial': initial };

@@ -28,6 +28,8 @@ export interface RegisteredParticipant {
   readonly name: string;
   readonly role: 'site' | 'server';
   readonly enrolledAt?: Date;
+  /** The enrolled key, SubjectPublicKeyInfo, DER. A session with a certificate for another key is refused. */
+  readonly publicKey?: Uint8Array;
   /** Present while quarantined. */
   readonly quarantine?: readonly Reason[];
   /** What was last wrong; empty when nothing is. */
@@ -58,6 +60,13 @@ export interface Registry {
   standing(name: string): Standing;
   /** Calls back after every change of a participant; undefined when it was removed. Returns the way to unsubscribe. */
   watch(listener: (name: string, participant: RegisteredParticipant | undefined) => void): () => void;
+  /** Records that a name may enrol; a known one stays as it is. Memory follows after the commit, as for every change. */
+  invite(tx: Transaction, name: string): Promise<void>;
+  /**
+   * Records the key (SubjectPublicKeyInfo, DER) that a participant enrolled with. Tokens bound to another key are deleted;
+   * a quarantine stays. Errors: PARTICIPANT_UNKNOWN.
+   */
+  enroll(tx: Transaction, name: string, publicKey: Uint8Array): Promise<void>;
   /** Bars a participant; false when it was barred already. Memory follows after the commit. Errors: PARTICIPANT_UNKNOWN. */
   quarantine(tx: Transaction, name: string, reasons: readonly Reason[]): Promise<boolean>;
   /** Ends a quarantine and deletes the tokens, so that fresh evidence is needed; false when it was not barred. Errors: PARTICIPANT_UNKNOWN. */

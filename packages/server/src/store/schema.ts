@@ -76,6 +76,8 @@ export interface TokenRow {
   ear: string;
   /** SHA-256 of the evidence, hex. */
   evidence_digest: string;
+  /** What verified it: `{certificates, crls}`, each a list of DER in base64. */
+  endorsements: JsonText;
 }
 
 /** A job; `state` is the state of the pure decision. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { Kysely, Migrator, sql } from 'kysely';
 import { refusal } from '@muster/shared/errors.js';
+import { runAfterCommit } from './after-commit.js';
 import { LibsqlDialect } from './dialect.js';
 import { storeError } from './errors.js';
 import { migrations } from './migrations/index.js';
@@ -49,7 +50,9 @@ export async function storeOver(
   return {
     async transaction(work) {
       try {
-        return await db.transaction().execute(work);
+        const { tx, result } = await db.transaction().execute(async (tx) => ({ tx, result: await work(tx) }));
+        runAfterCommit(tx);
+        return result;
       } catch (error) {
         throw storeError(error);
       }

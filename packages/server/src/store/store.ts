@@ -10,7 +10,8 @@ export type Transaction = KyselyTransaction<Schema>;
  */
 export interface Store {
   /**
-   * Runs work in one serialisable transaction; a rejection rolls back.
+   * Runs work in one serialisable transaction; a rejection rolls back. What was registered with
+   * `afterCommit` (after-commit.ts) runs after the commit, before this resolves.
    * Errors: STORE_FULL, STORE_CORRUPT, STORE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;

@@ -70,6 +70,7 @@ export const initial: Migration = {
       .addColumn('appraisal', 'text', (column) => column.notNull())
       .addColumn('ear', 'text', (column) => column.notNull())
       .addColumn('evidence_digest', 'text', (column) => column.notNull())
+      .addColumn('endorsements', 'text', (column) => column.notNull())
       .addPrimaryKeyConstraint('tokens_key', ['participant', 'namespace'])
       .execute();
     await db.schema

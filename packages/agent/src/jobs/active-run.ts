@@ -24,7 +24,7 @@ export interface StartRequest {
 }
 
 /** How long a command's supervisor may take to say that it starts nothing more, before it is killed, ms. */
-const settleMs = 2_000;
+const settleMs = 1_000;
 
 /** One run of a command, from the moment that its supervisor may start it until nothing of it is left. */
 export class ActiveRun {
@@ -67,6 +67,7 @@ export class ActiveRun {
   /** Notes the command's process. False when it runs and cannot be supervised: another user's, or not of this run. */
   lead(pid: number): boolean {
     this.#leader = identify(pid);
+    if (this.#toldToStop && this.#leader !== undefined) signalProcess(this.#leader, 'SIGTERM');
     return this.#leader === undefined || carriesRunId(pid, this.runId) || !isAlive(this.#leader);
   }
 

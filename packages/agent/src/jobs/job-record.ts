@@ -75,7 +75,8 @@ export type JobEffect =
   | {
       readonly type: 'end';
       readonly runId: string;
-      readonly graceMs: number;
+      /** Between SIGTERM and SIGKILL; undefined for the supervisor's default. */
+      readonly graceMs: number | undefined;
       readonly reasons: readonly Reason[];
     }
   | { readonly type: 'report'; readonly report: JobReport };
@@ -85,9 +86,6 @@ export interface Decision {
   readonly record: JobRecord;
   readonly effects: readonly JobEffect[];
 }
-
-/** Time between SIGTERM and SIGKILL for what a command leaves behind when it exits or loses its supervisor, ms. */
-const leftoverGraceMs = 2_000;
 
 /** The record of a job that nothing is known of. */
 export function emptyRecord(jobId: string): JobRecord {
@@ -121,7 +119,7 @@ function permitted(record: JobRecord, permit: Permit): Decision {
   const known = record.permit?.generation ?? record.floor;
   if (permit.generation <= known) return unchanged(record);
   const superseding = { ...record, permit };
-  return endRun(superseding, leftoverGraceMs, [reason('JOB_SUPERSEDED')]);
+  return endRun(superseding, undefined, [reason('JOB_SUPERSEDED')]);
 }
 
 function asked(record: JobRecord, runId: string, now: Date): Decision {
@@ -159,7 +157,7 @@ function stop(record: JobRecord, event: Extract<JobEvent, { type: 'stop' }>): De
 }
 
 /** Begins to end the current run, if there is one that is not being ended already. */
-function endRun(record: JobRecord, graceMs: number, reasons: readonly Reason[]): Decision {
+function endRun(record: JobRecord, graceMs: number | undefined, reasons: readonly Reason[]): Decision {
   const { run } = record;
   if (run === undefined || run.phase === 'ending') return unchanged(record);
   const outcome: Outcome = run.outcome ?? { state: 'STOPPED', exitCode: 0, reasons };
@@ -185,12 +183,12 @@ function runEvent(
       if (run.outcome !== undefined) return unchanged(record);
       const { exitCode, reasons } = event;
       const outcome: Outcome = { state: exitCode === 0 ? 'COMPLETED' : 'FAILED', exitCode, reasons };
-      return ending(record, { ...run, outcome }, leftoverGraceMs, []);
+      return ending(record, { ...run, outcome }, undefined, []);
     }
     case 'lost': {
       if (run.outcome !== undefined) return unchanged(record);
       const outcome: Outcome = { state: 'FAILED', exitCode: 128 + 9, reasons: event.reasons };
-      return ending(record, { ...run, outcome }, leftoverGraceMs, event.reasons);
+      return ending(record, { ...run, outcome }, undefined, event.reasons);
     }
     case 'retry':
       return run.phase === 'stuck' ? ending(record, run, 0, run.outcome?.reasons ?? []) : unchanged(record);
@@ -207,7 +205,12 @@ function runEvent(
   }
 }
 
-function ending(record: JobRecord, run: Run, graceMs: number, reasons: readonly Reason[]): Decision {
+function ending(
+  record: JobRecord,
+  run: Run,
+  graceMs: number | undefined,
+  reasons: readonly Reason[],
+): Decision {
   return {
     record: { ...record, run: { ...run, phase: 'ending' } },
     effects: [{ type: 'end', runId: run.runId, graceMs, reasons }],

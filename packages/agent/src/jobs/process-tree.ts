@@ -100,6 +100,20 @@ export async function endRun(
   graceMs: number,
   clock: Clock = systemClock,
 ): Promise<readonly ProcessIdentity[]> {
+  // The clock's timers let the process exit, which must not happen before the run is gone.
+  const alive = setInterval(() => undefined, 2 ** 30);
+  try {
+    return await endWithin(target, graceMs, clock);
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+async function endWithin(
+  target: RunTarget,
+  graceMs: number,
+  clock: Clock,
+): Promise<readonly ProcessIdentity[]> {
   const graceEnds = clock.monotonic() + graceMs;
   const gaveUp = graceEnds + killBudgetMs;
   const told = new Set<string>();

@@ -42,6 +42,8 @@ export interface Grant {
   readonly runId: string;
   /** The cgroup directory to start the command in; undefined where there is none. */
   readonly cgroup: string | undefined;
+  /** Between SIGTERM and SIGKILL if the command's supervisor has to end the command, ms. */
+  readonly graceMs: number;
   /** The command's process was started. */
   started(pid: number): void;
   /** The command has ended, or was not started; its supervisor starts nothing more. */
@@ -58,6 +60,8 @@ export interface JobSupervisorOptions {
   readonly instance: string;
   /** The cgroup v2 directory below which runs get their own; undefined for none. */
   readonly cgroupParent?: string | undefined;
+  /** Between SIGTERM and SIGKILL of what a command leaves behind, or when nobody said otherwise, ms; default 5,000. */
+  readonly graceMs?: number;
   readonly clock?: Clock;
 }
 
@@ -78,9 +82,11 @@ export class JobSupervisor {
   readonly #events = new EventEmitter<{ report: [JobReport]; change: [string] }>().setMaxListeners(0);
   readonly #options: JobSupervisorOptions;
   readonly #clock: Clock;
+  readonly #graceMs: number;
 
   constructor(options: JobSupervisorOptions) {
     this.#options = options;
+    this.#graceMs = options.graceMs ?? 5_000;
     this.#clock = options.clock ?? systemClock;
   }
 
@@ -183,6 +189,7 @@ export class JobSupervisor {
       permit,
       runId,
       cgroup: cgroup?.path,
+      graceMs: this.#graceMs,
       over: run.over,
       started: (pid) => {
         const supervised = run.lead(pid);
@@ -215,7 +222,7 @@ export class JobSupervisor {
           this.#events.emit('report', effect.report);
           break;
         case 'end':
-          this.#end(effect.runId, effect.graceMs, effect.reasons);
+          this.#end(effect.runId, effect.graceMs ?? this.#graceMs, effect.reasons);
           break;
         default:
           effect satisfies never;

@@ -1,9 +1,18 @@
 import type { EvidenceVerifier } from './appraisal.js';
+import { snpVerifier } from './x-snp/verifier.js';
 
 /** Every verifier, one line per namespace. */
-export const verifiers: readonly EvidenceVerifier[] = [];
+export const verifiers: readonly EvidenceVerifier[] = registryOf([snpVerifier]);
 
 /** The verifier of a namespace; undefined when none knows it, which counts as "no". */
 export function verifierOf(namespace: string): EvidenceVerifier | undefined {
   return verifiers.find((verifier) => verifier.namespace === namespace);
+}
+
+/** Makes a registry. Throws when two verifiers claim the same namespace: that is a mistake in the program. */
+export function registryOf(entries: readonly EvidenceVerifier[]): readonly EvidenceVerifier[] {
+  const namespaces = entries.map((verifier) => verifier.namespace);
+  const twice = namespaces.find((namespace, index) => namespaces.indexOf(namespace) !== index);
+  if (twice !== undefined) throw new Error(`Two verifiers claim the namespace ${twice}.`);
+  return entries;
 }

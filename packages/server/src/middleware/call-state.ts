@@ -1,0 +1,25 @@
+import type { Metadata } from '@grpc/grpc-js';
+import type { Caller } from './caller.js';
+
+/** What the interceptor knows of a call and its handler needs, and the other way round. */
+export interface CallState {
+  /** The caller; absent on the endpoint that authenticates nobody. */
+  readonly caller?: Caller;
+  /** The address that the call came from. */
+  readonly address: string;
+  /** What the handler failed with: only its status travels, the cause is logged. */
+  failure?: unknown;
+}
+
+/** By the call's metadata: the one object that grpc-js hands to interceptor and handler alike. */
+const states = new WeakMap<Metadata, CallState>();
+
+/** Attaches a call's state. */
+export function setCallState(metadata: Metadata, state: CallState): void {
+  states.set(metadata, state);
+}
+
+/** A call's state; empty for a call that came through no interceptor, which then has no caller. */
+export function callState(metadata: Metadata): CallState {
+  return states.get(metadata) ?? { address: 'unknown' };
+}

@@ -1,0 +1,98 @@
+import {
+  ServerInterceptingCall,
+  status as codes,
+  type Metadata,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import type { Clock } from '@muster/shared/clock.js';
+import { MusterError } from '@muster/shared/errors.js';
+import { toStatus } from '@muster/shared/grpc/status.js';
+import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { authorize } from './authorization.js';
+import { setCallState, type CallState } from './call-state.js';
+import type { Authenticate, Caller } from './caller.js';
+import type { RateLimiter } from './rate-limit.js';
+
+/** What stands between an endpoint's port and its services. */
+export interface Guard {
+  /** Absent on the enrolment endpoint, where every caller is anonymous. */
+  readonly authenticate?: Authenticate;
+  /** By address, before authentication. */
+  readonly addressLimit: RateLimiter;
+  /** By identity, after it. */
+  readonly callerLimit: RateLimiter;
+  /** Records that an authenticated caller was refused a method. Never rejects. */
+  readonly onDenied: (caller: Caller, path: string, error: MusterError) => Promise<void>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Statuses that say something about this server rather than about the call. */
+const serverFaults: ReadonlySet<unknown> = new Set([codes.INTERNAL, codes.UNKNOWN, codes.DATA_LOSS]);
+
+/**
+ * Lets a call through to its handler once it is within the limits, authenticated and authorized; refuses it otherwise.
+ * Logs every call once, when it ends.
+ */
+export function guardInterceptor(guard: Guard): ServerInterceptor {
+  return ({ path }, call) => {
+    const startedAt = guard.clock.monotonic();
+    let state: CallState = { address: addressOf(call) };
+    const refuse = async (error: unknown): Promise<void> => {
+      state.failure = error;
+      if (error instanceof MusterError && error.code === 'PERMISSION_DENIED' && state.caller !== undefined) {
+        await guard.onDenied(state.caller, path, error);
+      }
+      intercepting.sendStatus(toStatus(error));
+    };
+    const admit = async (metadata: Metadata, next: (metadata: Metadata) => void): Promise<void> => {
+      try {
+        guard.addressLimit.take(state.address);
+        const caller = await guard.authenticate?.(call.getAuthContext().sslPeerCertificate);
+        if (caller !== undefined) {
+          state = { ...state, caller };
+          guard.callerLimit.take(caller.spiffeId);
+        }
+        authorize(path, caller?.role ?? 'anonymous');
+      } catch (error) {
+        await refuse(error);
+        return;
+      }
+      setCallState(metadata, state);
+      next(metadata);
+    };
+    const intercepting = new ServerInterceptingCall(call, {
+      start: (next) => next({ onReceiveMetadata: (metadata, proceed) => void admit(metadata, proceed) }),
+      sendStatus: (status, next) => {
+        log(guard, path, state, status, guard.clock.monotonic() - startedAt);
+        next(status);
+      },
+    });
+    return intercepting;
+  };
+}
+
+function log(
+  { logger }: Guard,
+  path: string,
+  { caller, address, failure }: CallState,
+  { code }: { readonly code?: codes | null },
+  durationMs: number,
+): void {
+  const fields = {
+    path,
+    address,
+    status: codes[code ?? codes.UNKNOWN],
+    duration_ms: Math.round(durationMs),
+    ...(caller !== undefined && { caller: caller.spiffeId }),
+    ...(failure !== undefined && errorFields(failure)),
+  };
+  if (code === codes.OK) logger.debug('rpc.served', fields);
+  else if (serverFaults.has(code)) logger.error('rpc.failed', fields);
+  else logger.info('rpc.refused', fields);
+}
+
+function addressOf(call: ServerInterceptingCallInterface): string {
+  return call.getConnectionInfo().remoteAddress ?? 'unknown';
+}

@@ -43,6 +43,7 @@ export const logEvents = [
   'command.sent',
   'command.acknowledged',
   'command.rejected',
+  'command.failed',
   'endorsement.fetched',
   'endorsement.failed',
   'shutdown.started',

@@ -27,6 +27,26 @@ export const coreReasons = {
     summary: 'A file cannot be read.',
     remedy: 'Check that the file exists and that this user may read it.',
   },
+  FILE_EXISTS: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A file is in the way and is not overwritten.',
+    remedy: 'Name another file, or move this one away.',
+  },
+  PROFILE_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The profile is not valid.',
+    remedy: 'Correct the value that the path names; the schema is in docs/cli.md.',
+  },
+  KEY_FILE_EXPOSED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'Others than its owner can read a key file.',
+    remedy: 'Take the permission from the others (chmod 600); replace the key if somebody may have read it.',
+  },
+  AUDIT_CHAIN_BROKEN: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The audit log is not what was written: its hash chain is broken.',
+    remedy: 'Keep the data directory as it is and compare it with a backup and with exported records.',
+  },
   UNAUTHENTICATED: {
     status: 'UNAUTHENTICATED',
     summary: 'The caller presented no certificate of this federation.',
@@ -207,6 +227,21 @@ export const coreReasons = {
     summary: 'A participant name is a DNS label: 1 to 63 of a-z, 0-9 and inner hyphens.',
     remedy: 'Choose another name.',
   },
+  PARTICIPANT_NOT_ENROLLED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The participant was invited but has not enrolled.',
+    remedy: 'Start its agent with the join token.',
+  },
+  PARTICIPANT_CLONED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'Two agents use the identity of this participant: its virtual machine was cloned.',
+    remedy: 'End all copies but one, remove the participant and enrol it again.',
+  },
+  PARTICIPANT_NOT_ADMISSIBLE: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The participant is not meeting CC requirements.',
+    remedy: 'Mend what the reasons that follow name, then ask again.',
+  },
   PARTICIPANT_QUARANTINED: {
     status: 'FAILED_PRECONDITION',
     summary: 'The participant is quarantined.',
@@ -294,6 +329,16 @@ export const coreReasons = {
     summary: 'The tokens handed to the site do not cover the server and every participant.',
     remedy: 'Admit the job again; if it recurs, distrust the server and tell its operator.',
   },
+  JOB_CHECK_INTERRUPTED: {
+    status: 'UNAVAILABLE',
+    summary: 'The server restarted while the sites were being asked, so their answers are not known.',
+    remedy: 'Ask for admission again.',
+  },
+  JOB_ENDED_BY_FRAMEWORK: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The framework reported that the job has ended.',
+    remedy: 'Submit or clone the job to run it again.',
+  },
   JOB_STOPPED_BY_OPERATOR: {
     status: 'FAILED_PRECONDITION',
     summary: 'An operator or framework stopped the job.',
@@ -322,7 +367,8 @@ export const coreReasons = {
   JOB_SUPERVISION_LOST: {
     status: 'FAILED_PRECONDITION',
     summary: "The command's supervisor is gone, or its processes cannot be supervised, so they were ended.",
-    remedy: 'Start the command with `muster-agent run`, as the user of the agent, and leave that process alive.',
+    remedy:
+      'Start the command with `muster-agent run`, as the user of the agent, and leave that process alive.',
   },
   AGENT_UNREACHABLE: {
     status: 'UNAVAILABLE',

@@ -1,0 +1,36 @@
+import { Command } from '@muster/shared/gen/muster/v1/agent.js';
+import type { CommandAction } from '../ports.js';
+
+/** Whether a command takes permission back, so that it overtakes the others. */
+export function isUrgent(kind: string): boolean {
+  return kind === 'stopJob' || kind === 'shutdown';
+}
+
+/** The job and generation that a command is about. */
+export function jobOf(
+  action: CommandAction,
+): { readonly jobId: string; readonly generation: number } | undefined {
+  switch (action.$case) {
+    case 'checkJob':
+    case 'stopJob':
+      return { jobId: action.value.jobId, generation: Number(action.value.generation) };
+    case 'permitJob': {
+      const { permit } = action.value;
+      return permit && { jobId: permit.jobId, generation: Number(permit.generation) };
+    }
+    case 'shutdown':
+    case 'reattest':
+    case 'rotateCertificate':
+      return undefined;
+  }
+}
+
+/** A command as the store keeps it. */
+export function encodeCommand(command: Command): string {
+  return Buffer.from(Command.encode(command).finish()).toString('base64');
+}
+
+/** A command from the store. */
+export function decodeCommand(payload: string): Command {
+  return Command.decode(Buffer.from(payload, 'base64'));
+}

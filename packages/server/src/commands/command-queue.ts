@@ -1,0 +1,218 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock, Timer } from '@muster/shared/clock.js';
+import { refusal } from '@muster/shared/errors.js';
+import type { Command } from '@muster/shared/gen/muster/v1/agent.js';
+import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { reason, type Reason } from '@muster/shared/reasons.js';
+import type { CommandAction, CommandResult, Commands } from '../ports.js';
+import type { Outbox } from '../sessions/connections.js';
+import { afterCommit } from '../store/after-commit.js';
+import {
+  advanceCursor,
+  finishCommand,
+  insertCommand,
+  pruneCommands,
+  selectUnfinished,
+  selectUnfinishedPermits,
+} from '../store/commands.js';
+import { isCurrentEpoch, takeSequenceNumber } from '../store/participants.js';
+import type { Store, Transaction } from '../store/store.js';
+import { decodeCommand, encodeCommand, isUrgent, jobOf } from './action.js';
+import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type Outcome } from './decide.js';
+
+/** How many commands of a kind are sent before their acknowledgements are awaited. */
+export const commandWindow = 32;
+const limits = { window: commandWindow, resendMs: 10_000 };
+/** How long finished commands are kept, ms. */
+const retentionMs = 24 * 3_600_000;
+
+/** What the queue works with. */
+export interface CommandQueueDependencies {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  readonly logger: Logger;
+}
+
+/** The delivery to one connected participant. */
+interface Line {
+  readonly epoch: number;
+  readonly commands: Map<number, Command>;
+  delivery: Delivery;
+  timer?: Timer;
+}
+
+/** How an agent acknowledges a command. */
+export interface Acknowledgement {
+  readonly seq: number;
+  readonly outcome: Outcome;
+  readonly reasons: readonly Reason[];
+}
+
+/** Durable commands. The rules of delivery are in decide.ts; this carries them out. */
+export class CommandQueue implements Commands {
+  readonly #dependencies: CommandQueueDependencies;
+  readonly #lines = new Map<string, Line>();
+  readonly #listeners: ((result: CommandResult) => Promise<void>)[] = [];
+  /** The end of the chain of acknowledgements of each participant: they are handled one at a time. */
+  readonly #chains = new Map<string, Promise<void>>();
+
+  constructor(dependencies: CommandQueueDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  async enqueue(tx: Transaction, participant: string, action: CommandAction): Promise<void> {
+    const seq = await takeSequenceNumber(tx, participant);
+    if (seq === undefined) throw refusal('PARTICIPANT_UNKNOWN', { participant });
+    const command: Command = { seq: BigInt(seq), id: randomUUID(), action };
+    const job = jobOf(action);
+    await insertCommand(tx, {
+      participant,
+      seq,
+      id: command.id,
+      kind: action.$case,
+      job_id: job?.jobId ?? null,
+      generation: job?.generation ?? null,
+      payload: encodeCommand(command),
+      created_at: this.#dependencies.clock.now().getTime(),
+      outcome: null,
+      outcome_reasons: null,
+      finished_at: null,
+    });
+    if (action.$case === 'stopJob' && job !== undefined) await this.#supersedePermits(tx, participant, job);
+    afterCommit(tx, () => {
+      this.#lines.get(participant)?.commands.set(seq, command);
+      this.#apply(participant, { type: 'enqueued', command: { seq, urgent: isUrgent(action.$case) } });
+    });
+  }
+
+  flush(participants: readonly string[]): void {
+    for (const participant of participants) this.#apply(participant, { type: 'due' });
+  }
+
+  onResult(listener: (result: CommandResult) => Promise<void>): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Begins to deliver to a participant's new session; everything unfinished is sent once it is flushed. */
+  async attach(tx: Transaction, participant: string, epoch: number): Promise<void> {
+    const rows = await selectUnfinished(tx, participant);
+    afterCommit(tx, () => {
+      this.detach(participant);
+      this.#lines.set(participant, {
+        epoch,
+        commands: new Map(rows.map(({ seq, payload }) => [seq, decodeCommand(payload)])),
+        delivery: openDelivery(rows.map(({ seq, kind }) => ({ seq, urgent: isUrgent(kind) }))),
+      });
+    });
+  }
+
+  /** Ends the delivery to a participant; with an epoch, only to that session. */
+  detach(participant: string, epoch?: number): void {
+    const line = this.#lines.get(participant);
+    if (line === undefined || (epoch !== undefined && epoch !== line.epoch)) return;
+    line.timer?.cancel();
+    this.#lines.delete(participant);
+  }
+
+  /**
+   * Takes an agent's acknowledgement: tells the listeners once, then records the outcome if the session is still the
+   * newest. When a listener or the store fails, the command stays unfinished and is acknowledged again later.
+   */
+  acknowledge(participant: string, epoch: number, acknowledgement: Acknowledgement): Promise<void> {
+    const previous = this.#chains.get(participant) ?? Promise.resolve();
+    const next = previous.then(() => this.#handle(participant, epoch, acknowledgement));
+    this.#chains.set(participant, next);
+    return next.finally(() => {
+      if (this.#chains.get(participant) === next) this.#chains.delete(participant);
+    });
+  }
+
+  async #handle(participant: string, epoch: number, acknowledgement: Acknowledgement): Promise<void> {
+    const { seq, outcome, reasons } = acknowledgement;
+    const line = this.#lines.get(participant);
+    const action = line?.commands.get(seq)?.action;
+    if (line?.epoch !== epoch || action === undefined) return;
+    const effects = this.#apply(participant, { type: 'acknowledged', seq, outcome });
+    if (!effects.some(({ type }) => type === 'tell')) return;
+    const { logger } = this.#dependencies;
+    const fields = {
+      participant,
+      seq,
+      kind: action.$case,
+      outcome,
+      reasons: reasons.map(({ code }) => code),
+    };
+    if (outcome === 'REJECTED') logger.warn('command.rejected', fields);
+    else logger.info('command.acknowledged', fields);
+    try {
+      for (const listener of this.#listeners) await listener({ participant, seq, action, outcome, reasons });
+      if (outcome !== 'RECEIVED') await this.#finish(participant, epoch, acknowledgement);
+    } catch (error) {
+      logger.error('command.failed', { ...fields, ...errorFields(error) });
+      this.#apply(participant, { type: 'requeued', seq });
+    }
+  }
+
+  async #finish(
+    participant: string,
+    epoch: number,
+    { seq, outcome, reasons }: Acknowledgement,
+  ): Promise<void> {
+    const { store, clock } = this.#dependencies;
+    const at = clock.now().getTime();
+    await store.transaction(async (tx) => {
+      if (!(await isCurrentEpoch(tx, participant, epoch))) throw refusal('SESSION_FENCED', { participant });
+      await finishCommand(tx, participant, seq, { outcome, reasons: JSON.stringify(reasons), at });
+      await advanceCursor(tx, participant);
+      await pruneCommands(tx, participant, at - retentionMs);
+      this.#forgetAfterCommit(tx, participant, seq);
+    });
+  }
+
+  /** A permit that was not confirmed yet must not arrive after the stop that overtakes it. */
+  async #supersedePermits(
+    tx: Transaction,
+    participant: string,
+    job: { readonly jobId: string; readonly generation: number },
+  ): Promise<void> {
+    const at = this.#dependencies.clock.now().getTime();
+    const reasons = JSON.stringify([reason('JOB_SUPERSEDED', { participant })]);
+    for (const seq of await selectUnfinishedPermits(tx, participant, job)) {
+      await finishCommand(tx, participant, seq, { outcome: 'REJECTED', reasons, at });
+      this.#forgetAfterCommit(tx, participant, seq);
+    }
+  }
+
+  #forgetAfterCommit(tx: Transaction, participant: string, seq: number): void {
+    afterCommit(tx, () => {
+      this.#lines.get(participant)?.commands.delete(seq);
+      this.#apply(participant, { type: 'finished', seq });
+    });
+  }
+
+  #apply(participant: string, event: DeliveryEvent): ReturnType<typeof decideDelivery>['effects'] {
+    const line = this.#lines.get(participant);
+    if (line === undefined) return [];
+    const { clock } = this.#dependencies;
+    const { state, effects, dueAt } = decideDelivery(line.delivery, event, clock.monotonic(), limits);
+    line.delivery = state;
+    line.timer?.cancel();
+    if (dueAt !== undefined) {
+      line.timer = clock.schedule(dueAt - clock.monotonic(), () => this.#apply(participant, { type: 'due' }));
+    }
+    for (const effect of effects) if (effect.type === 'send') this.#send(participant, line, effect.seq);
+    return effects;
+  }
+
+  #send(participant: string, line: Line, seq: number): void {
+    const command = line.commands.get(seq);
+    if (command === undefined) return;
+    const { outbox, logger } = this.#dependencies;
+    if (outbox.send(participant, { $case: 'command', value: command })) {
+      logger.debug('command.sent', { participant, seq, kind: command.action?.$case });
+    } else {
+      this.#apply(participant, { type: 'requeued', seq });
+    }
+  }
+}

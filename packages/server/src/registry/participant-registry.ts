@@ -1,0 +1,221 @@
+import type { Clock } from '@muster/shared/clock.js';
+import { refusal } from '@muster/shared/errors.js';
+import type { Policy } from '@muster/shared/policy/policy.js';
+import { reason, type Reason } from '@muster/shared/reasons.js';
+import type { RegisteredParticipant, RegisteredToken, Registry, Standing } from '../ports.js';
+import { afterCommit } from '../store/after-commit.js';
+import {
+  deleteParticipant,
+  insertParticipant,
+  selectParticipant,
+  selectParticipants,
+  updateParticipant,
+} from '../store/participants.js';
+import type { ParticipantRow } from '../store/schema.js';
+import type { Store, Transaction } from '../store/store.js';
+import { replaceTokens, selectTokens } from '../store/tokens.js';
+import { fromParticipantRow, fromTokenRow, toBase64, toTokenRow } from './rows.js';
+import { standingOf } from './standing.js';
+
+/** What the registry works with. */
+export interface RegistryDependencies {
+  readonly clock: Clock;
+  readonly policy: Policy;
+}
+
+type Listener = (name: string, participant: RegisteredParticipant | undefined) => void;
+
+/** The registry: everything in memory for decisions without I/O, written through to the store; memory follows the commit. */
+export class ParticipantRegistry implements Registry {
+  readonly #participants = new Map<string, RegisteredParticipant>();
+  readonly #listeners = new Set<Listener>();
+  readonly #clock: Clock;
+  readonly #policy: Policy;
+
+  private constructor({ clock, policy }: RegistryDependencies) {
+    this.#clock = clock;
+    this.#policy = policy;
+  }
+
+  /** Loads the registry from the store. Nobody is connected, and the tokens still have to be appraised anew. */
+  static async load(store: Store, dependencies: RegistryDependencies): Promise<ParticipantRegistry> {
+    const registry = new ParticipantRegistry(dependencies);
+    const [participants, tokens] = await store.transaction(async (tx) => [
+      await selectParticipants(tx),
+      await selectTokens(tx),
+    ]);
+    for (const row of participants) {
+      const held = tokens.filter((token) => token.participant === row.name).map(fromTokenRow);
+      registry.#participants.set(row.name, fromParticipantRow(row, held));
+    }
+    return registry;
+  }
+
+  all(): readonly RegisteredParticipant[] {
+    return [...this.#participants.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  find(name: string): RegisteredParticipant | undefined {
+    return this.#participants.get(name);
+  }
+
+  standing(name: string): Standing {
+    const participant = this.#participants.get(name);
+    if (participant === undefined) {
+      return {
+        admissible: false,
+        exempt: false,
+        reasons: [reason('PARTICIPANT_UNKNOWN', { participant: name })],
+      };
+    }
+    return standingOf(participant, { policy: this.#policy, at: this.#clock.now() });
+  }
+
+  watch(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async invite(tx: Transaction, name: string): Promise<void> {
+    const invited = { name, role: 'site', invited_at: this.#clock.now().getTime() } as const;
+    if (await insertParticipant(tx, invited)) await this.#reload(tx, name);
+  }
+
+  async enroll(tx: Transaction, name: string, publicKey: Uint8Array): Promise<void> {
+    const row = await required(tx, name);
+    const key = toBase64(publicKey);
+    await this.#change(tx, name, { public_key: key, enrolled_at: this.#clock.now().getTime() });
+    if (row.public_key !== key) await replaceTokens(tx, name, []);
+    await this.#reload(tx, name, row.public_key === key ? undefined : []);
+  }
+
+  /** Makes the server itself a participant, under its key. Its name must not be a site's. Errors: ARGUMENT_INVALID. */
+  async enrollServer(tx: Transaction, name: string, publicKey: Uint8Array): Promise<void> {
+    await insertParticipant(tx, { name, role: 'server', invited_at: this.#clock.now().getTime() });
+    const { role } = await required(tx, name);
+    if (role !== 'server') {
+      throw refusal('ARGUMENT_INVALID', {
+        message: `A site has the server's name ${name}.`,
+        participant: name,
+      });
+    }
+    await this.enroll(tx, name, publicKey);
+  }
+
+  async quarantine(tx: Transaction, name: string, reasons: readonly Reason[]): Promise<boolean> {
+    const { quarantine } = await required(tx, name);
+    if (quarantine !== null) return false;
+    await this.#change(tx, name, { quarantine: JSON.stringify(reasons) });
+    await this.#reload(tx, name);
+    return true;
+  }
+
+  async readmit(tx: Transaction, name: string): Promise<boolean> {
+    const { quarantine } = await required(tx, name);
+    if (quarantine === null) return false;
+    await this.#change(tx, name, { quarantine: null, last_reasons: '[]' });
+    await replaceTokens(tx, name, []);
+    await this.#reload(tx, name, []);
+    return true;
+  }
+
+  async remove(tx: Transaction, name: string): Promise<void> {
+    const { role } = await required(tx, name);
+    if (role === 'server') throw refusal('ARGUMENT_INVALID', { message: 'The server cannot be removed.' });
+    await deleteParticipant(tx, name, this.#clock.now().getTime());
+    afterCommit(tx, () => {
+      this.#participants.delete(name);
+      this.#tell(name, undefined);
+    });
+  }
+
+  /** Puts verified tokens in the place of those held, with what is known to be wrong. Errors: PARTICIPANT_UNKNOWN. */
+  async setTokens(
+    tx: Transaction,
+    name: string,
+    tokens: readonly RegisteredToken[],
+    reasons: readonly Reason[],
+  ): Promise<void> {
+    await this.#change(tx, name, { last_reasons: JSON.stringify(reasons) });
+    await replaceTokens(
+      tx,
+      name,
+      tokens.map((token) => toTokenRow(name, token)),
+    );
+    await this.#reload(tx, name, tokens);
+  }
+
+  /** Records what was wrong and leaves the tokens as they are. Errors: PARTICIPANT_UNKNOWN. */
+  async setReasons(tx: Transaction, name: string, reasons: readonly Reason[]): Promise<void> {
+    await this.#change(tx, name, { last_reasons: JSON.stringify(reasons) });
+    await this.#reload(tx, name);
+  }
+
+  /** Records a new session under a new epoch. Errors: PARTICIPANT_UNKNOWN. */
+  async openSession(
+    tx: Transaction,
+    name: string,
+    session: { readonly epoch: number; readonly bootId: string; readonly agentVersion: string },
+  ): Promise<void> {
+    const { epoch, bootId, agentVersion } = session;
+    const seen = this.#clock.now().getTime();
+    await this.#change(tx, name, { epoch, boot_id: bootId, agent_version: agentVersion, last_seen_at: seen });
+    await this.#reload(tx, name, undefined, { connected: true, silent: false });
+  }
+
+  /** Records in memory whether a participant is connected, silent, and when it was seen. Unknown names are ignored. */
+  setLiveness(
+    name: string,
+    liveness: Partial<Pick<RegisteredParticipant, 'connected' | 'silent' | 'lastSeenAt'>>,
+  ): void {
+    const participant = this.#participants.get(name);
+    if (participant === undefined) return;
+    const next = { ...participant, ...liveness };
+    this.#participants.set(name, next);
+    const changed = next.connected !== participant.connected || next.silent !== participant.silent;
+    if (changed) this.#tell(name, next);
+  }
+
+  async #change(
+    tx: Transaction,
+    name: string,
+    change: Parameters<typeof updateParticipant>[2],
+  ): Promise<void> {
+    if (!(await updateParticipant(tx, name, change))) {
+      throw refusal('PARTICIPANT_UNKNOWN', { participant: name });
+    }
+  }
+
+  /** Takes a participant's row into memory after the commit; liveness stays what it is there, unless it is given. */
+  async #reload(
+    tx: Transaction,
+    name: string,
+    tokens?: readonly RegisteredToken[],
+    liveness?: Pick<RegisteredParticipant, 'connected' | 'silent'>,
+  ): Promise<void> {
+    const row = await required(tx, name);
+    afterCommit(tx, () => {
+      const held = this.#participants.get(name);
+      const { connected = false, silent = false, lastSeenAt } = held ?? {};
+      const next: RegisteredParticipant = {
+        ...fromParticipantRow(row, tokens ?? held?.tokens ?? []),
+        ...(lastSeenAt !== undefined && { lastSeenAt }),
+        connected,
+        silent,
+        ...liveness,
+      };
+      this.#participants.set(name, next);
+      this.#tell(name, next);
+    });
+  }
+
+  #tell(name: string, participant: RegisteredParticipant | undefined): void {
+    for (const listener of [...this.#listeners]) listener(name, participant);
+  }
+}
+
+async function required(tx: Transaction, name: string): Promise<ParticipantRow> {
+  const row = await selectParticipant(tx, name);
+  if (row === undefined) throw refusal('PARTICIPANT_UNKNOWN', { participant: name });
+  return row;
+}

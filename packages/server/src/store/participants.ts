@@ -1,0 +1,85 @@
+import type { ParticipantRow } from './schema.js';
+import type { Transaction } from './store.js';
+
+/** Every participant, by name. */
+export function selectParticipants(tx: Transaction): Promise<ParticipantRow[]> {
+  return tx.selectFrom('participants').selectAll().orderBy('name').execute();
+}
+
+/** One participant; undefined when there is none of that name. */
+export function selectParticipant(tx: Transaction, name: string): Promise<ParticipantRow | undefined> {
+  return tx.selectFrom('participants').selectAll().where('name', '=', name).executeTakeFirst();
+}
+
+/** Adds a participant that nothing is known of yet; false when the name is taken. */
+export async function insertParticipant(
+  tx: Transaction,
+  row: Pick<ParticipantRow, 'name' | 'role' | 'invited_at'>,
+): Promise<boolean> {
+  const fresh: ParticipantRow = {
+    ...row,
+    public_key: null,
+    enrolled_at: null,
+    quarantine: null,
+    last_reasons: '[]',
+    epoch: 0,
+    boot_id: null,
+    last_seen_at: null,
+    agent_version: '',
+    last_seq: 0,
+    finished_seq: 0,
+  };
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('participants')
+    .values(fresh)
+    .onConflict((conflict) => conflict.column('name').doNothing())
+    .executeTakeFirst();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+/** Changes a participant; false when there is none of that name. */
+export async function updateParticipant(
+  tx: Transaction,
+  name: string,
+  change: Partial<Omit<ParticipantRow, 'name' | 'role'>>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('participants')
+    .set(change)
+    .where('name', '=', name)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** Whether a session of this epoch is still the participant's newest: the condition of every write of a session. */
+export async function isCurrentEpoch(tx: Transaction, name: string, epoch: number): Promise<boolean> {
+  const row = await tx.selectFrom('participants').select('epoch').where('name', '=', name).executeTakeFirst();
+  return row?.epoch === epoch;
+}
+
+/** Takes the next sequence number of a participant's commands; undefined when there is none of that name. */
+export async function takeSequenceNumber(tx: Transaction, name: string): Promise<number | undefined> {
+  const row = await tx
+    .updateTable('participants')
+    .set((eb) => ({ last_seq: eb('last_seq', '+', 1) }))
+    .where('name', '=', name)
+    .returning('last_seq')
+    .executeTakeFirst();
+  return row?.last_seq;
+}
+
+/** Deletes a participant with its tokens, challenges, commands and unused join tokens, and revokes its certificates. */
+export async function deleteParticipant(tx: Transaction, name: string, at: number): Promise<boolean> {
+  for (const table of ['tokens', 'challenges', 'commands', 'join_tokens'] as const) {
+    await tx.deleteFrom(table).where('participant', '=', name).execute();
+  }
+  await tx
+    .updateTable('certificates')
+    .set({ revoked_at: at })
+    .where('name', '=', name)
+    .where('role', '=', 'site')
+    .where('revoked_at', 'is', null)
+    .execute();
+  const { numDeletedRows } = await tx.deleteFrom('participants').where('name', '=', name).executeTakeFirst();
+  return numDeletedRows === 1n;
+}

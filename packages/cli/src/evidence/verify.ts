@@ -1,0 +1,122 @@
+import type { Clock } from '@muster/shared/clock.js';
+import { amdKeyService } from '@muster/shared/endorsements/amd-key-service.js';
+import type { EndorsementStore } from '@muster/shared/endorsements/endorsement.js';
+import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
+import { endorsementSource, resolveFor } from '@muster/shared/endorsements/resolve.js';
+import { refusal } from '@muster/shared/errors.js';
+import type {
+  Appraisal,
+  Endorsements,
+  Evidence,
+  EvidenceVerifier,
+} from '@muster/shared/evidence/appraisal.js';
+import {
+  parseReportData,
+  parseTime,
+  readBytes,
+  readCertificates,
+  readCrl,
+  readPolicy,
+  requireVerifier,
+} from './input.js';
+
+/** The options of `muster evidence verify`, as they were typed. */
+export interface VerifyOptions {
+  readonly namespace: string;
+  readonly evidence: string;
+  readonly cert?: readonly string[];
+  readonly collateral?: string;
+  readonly rim?: readonly string[];
+  readonly nonce?: string;
+  readonly policy?: string;
+  readonly at?: string;
+  readonly offline?: true;
+  readonly endorsements?: string;
+  readonly simulatedRoot?: readonly string[];
+}
+
+/** How long fetching of endorsements may take in all, ms. */
+const fetchTimeMs = 5_000;
+
+/**
+ * Appraises evidence from files. What is missing is looked for in the directory of `--endorsements` and, unless
+ * `--offline`, at the vendor's service, for a few seconds at most; what then is still missing shows in the result.
+ * Errors: FILE_UNREADABLE, ARGUMENT_INVALID, POLICY_INVALID.
+ */
+export async function verifyEvidence(
+  options: VerifyOptions,
+  clock: Clock,
+  keyServiceUrl?: string,
+): Promise<Appraisal> {
+  const verifier = requireVerifier(options.namespace);
+  if (options.rim !== undefined) {
+    throw refusal('ARGUMENT_INVALID', {
+      message: `--rim: ${verifier.namespace} has no reference integrity manifests.`,
+      path: '--rim',
+    });
+  }
+  const evidence = { namespace: verifier.namespace, evidence: readBytes(options.evidence) };
+  const atHand = {
+    certificates: (options.cert ?? []).flatMap(readCertificates),
+    crls: options.collateral === undefined ? [] : [readCrl(options.collateral)],
+  };
+  const reportData = options.nonce === undefined ? undefined : parseReportData(options.nonce);
+  const policy = readPolicy(verifier, options.policy);
+  const at = options.at === undefined ? clock.now() : parseTime(options.at);
+  const simulatedRoots = (options.simulatedRoot ?? []).map((fingerprint) => ({
+    namespace: verifier.namespace,
+    fingerprint: parseFingerprint(fingerprint),
+  }));
+
+  const stores: EndorsementStore[] = [
+    ...(options.endorsements === undefined ? [] : [offlineDirectory(options.endorsements)]),
+    ...(options.offline === true
+      ? []
+      : [amdKeyService({ clock, ...(keyServiceUrl === undefined ? {} : { baseUrl: keyServiceUrl }) })]),
+  ];
+  const { endorsements, deferred } = await resolve(verifier, evidence, atHand, stores, {
+    clock,
+    isForNow: options.at === undefined,
+  });
+  const appraisal = verifier.appraise({
+    evidence,
+    endorsements,
+    policy,
+    at,
+    simulatedRoots,
+    ...(reportData === undefined ? {} : { reportData }),
+  });
+  return appraisal.status === 'none'
+    ? { ...appraisal, reasons: [...appraisal.reasons, ...deferred] }
+    : appraisal;
+}
+
+/** Revocation lists are fetched only to verify at the present time: today's tell nothing about another day. */
+async function resolve(
+  verifier: EvidenceVerifier,
+  evidence: Evidence,
+  atHand: Endorsements,
+  stores: readonly EndorsementStore[],
+  { clock, isForNow }: { readonly clock: Clock; readonly isForNow: boolean },
+): ReturnType<typeof resolveFor> {
+  const wanted: Pick<EvidenceVerifier, 'endorsementQueries'> = {
+    endorsementQueries: (...input) =>
+      verifier.endorsementQueries(...input).filter(({ kind }) => isForNow || kind !== 'crl'),
+  };
+  const deadline = new AbortController();
+  const timer = clock.schedule(fetchTimeMs, () => deadline.abort());
+  try {
+    const source = endorsementSource(stores);
+    return await resolveFor(wanted, evidence, source, { atHand, signal: deadline.signal });
+  } finally {
+    timer.cancel();
+  }
+}
+
+function parseFingerprint(text: string): string {
+  if (/^[0-9a-fA-F]{64}$/.test(text)) return text.toLowerCase();
+  throw refusal('ARGUMENT_INVALID', {
+    message: "--simulated-root: expected the SHA-256 of the root's public key in hex.",
+    path: '--simulated-root',
+  });
+}

@@ -1,4 +1,3 @@
-import type { Role } from '@muster/shared/spiffe.js';
 import type { CertificateRow } from './schema.js';
 import type { Transaction } from './store.js';
 
@@ -10,17 +9,6 @@ export async function insertCertificate(tx: Transaction, row: CertificateRow): P
 /** The certificate with a fingerprint (SHA-256, hex); undefined when the federation CA never issued it. */
 export function findCertificate(tx: Transaction, fingerprint: string): Promise<CertificateRow | undefined> {
   return tx.selectFrom('certificates').selectAll().where('fingerprint', '=', fingerprint).executeTakeFirst();
-}
-
-/** Revokes every certificate of an identity. */
-export async function revokeCertificates(tx: Transaction, role: Role, name: string, at: Date): Promise<void> {
-  await tx
-    .updateTable('certificates')
-    .set({ revoked_at: at.getTime() })
-    .where('role', '=', role)
-    .where('name', '=', name)
-    .where('revoked_at', 'is', null)
-    .execute();
 }
 
 /** Forgets certificates that expired before a time: TLS refuses them by itself. */

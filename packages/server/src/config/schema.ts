@@ -1,0 +1,95 @@
+import { attestersConfigSchema } from '@muster/attester/attesters.js';
+import { duration } from '@muster/shared/config/duration.js';
+import { verifierOf } from '@muster/shared/evidence/verifiers.js';
+import { isName, isTrustDomain } from '@muster/shared/spiffe.js';
+import { validate as isCronExpression } from 'node-cron';
+import * as z from 'zod';
+
+const file = z.string().min(1);
+const perSecond = (preset: number): z.ZodDefault<z.ZodNumber> =>
+  z.number().min(1).max(1_000_000).default(preset);
+const count = (preset: number): z.ZodDefault<z.ZodInt> => z.int().min(1).max(1_000_000).default(preset);
+
+/** `host:port`; the host may be an IPv6 address in brackets. */
+const address = z.string().transform((text, context) => {
+  const [, host, port] = /^(\[[0-9a-f:.]+\]|[a-z0-9.-]+):(\d{1,5})$/i.exec(text) ?? [];
+  if (host !== undefined && Number(port) <= 65_535) {
+    return { host: host.replaceAll(/[[\]]/g, ''), port: Number(port) };
+  }
+  context.addIssue('expected host:port, such as 0.0.0.0:8443');
+  return z.NEVER;
+});
+
+const simulatedRoot = z.strictObject({
+  namespace: z
+    .string()
+    .refine((namespace) => verifierOf(namespace) !== undefined, 'no verifier knows this namespace'),
+  /** The root's certificate, PEM or DER. */
+  certificate: file,
+});
+
+const verification = z
+  .strictObject({
+    period: duration('10s', '7d').optional(),
+    schedule: z.string().refine(isCronExpression, 'expected a cron expression').optional(),
+  })
+  .refine(({ period, schedule }) => (period === undefined) !== (schedule === undefined), {
+    error: 'expected either period or schedule',
+  })
+  .prefault({ period: '10m' });
+
+const session = z
+  .strictObject({
+    heartbeat_interval: duration('100ms', '1m').default(10_000),
+    lease_ttl: duration('300ms', '10m').default(60_000),
+    /** How long a challenge may take to be answered, ms. */
+    challenge_timeout: duration('1s', '5m').default(30_000),
+  })
+  .refine(({ heartbeat_interval, lease_ttl }) => lease_ttl >= 3 * heartbeat_interval, {
+    path: ['lease_ttl'],
+    error: 'a lease lasts at least three heartbeat intervals',
+  })
+  .prefault({});
+
+/** The server's configuration file. docs/configuration.md describes it; durations are milliseconds once read. */
+export const configSchema = z.strictObject({
+  name: z.string().refine(isName, 'expected a DNS label'),
+  trust_domain: z.string().refine(isTrustDomain, 'expected a trust domain, such as federation.example'),
+  data_directory: file,
+  listen: z.strictObject({
+    session: address,
+    enrollment: address,
+    /** DNS names and IP addresses that clients use; they go into the certificate. */
+    advertise: z.array(z.string().min(1).max(253)).default([]),
+  }),
+  policy: file,
+  attesters: attestersConfigSchema.default([]),
+  simulated_roots: z.array(simulatedRoot).default([]),
+  endorsements: z
+    .strictObject({
+      offline_directory: file.optional(),
+      online: z.boolean().default(true),
+      amd_url: z.url({ protocol: /^https?$/ }).optional(),
+    })
+    .prefault({}),
+  verification,
+  session,
+  certificates: z.strictObject({ site_lifetime: duration('1m', '24h').default(3_600_000) }).prefault({}),
+  admission: z.strictObject({ check_timeout: duration('1s', '5m').default(30_000) }).prefault({}),
+  stop: z.strictObject({ grace: duration('0s', '10m').default(10_000) }).prefault({}),
+  limits: z
+    .strictObject({
+      calls_per_caller: perSecond(50),
+      calls_per_address: perSecond(500),
+      connections: count(12_000),
+      enrollment_connections: count(256),
+      enrollment_connections_per_address: count(32),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
+});

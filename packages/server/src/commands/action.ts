@@ -22,6 +22,8 @@ export function jobOf(
     case 'reattest':
     case 'rotateCertificate':
       return undefined;
+    default:
+      return action satisfies never;
   }
 }
 

@@ -81,6 +81,8 @@ export function decideDelivery(
     }
     case 'finished':
       return send({ pending: state.pending.filter(({ seq }) => seq !== event.seq) }, at, limits);
+    default:
+      return event satisfies never;
   }
 }
 

@@ -210,7 +210,7 @@ export class ParticipantRegistry implements Registry {
   }
 
   #tell(name: string, participant: RegisteredParticipant | undefined): void {
-    for (const listener of [...this.#listeners]) listener(name, participant);
+    for (const listener of this.#listeners) listener(name, participant);
   }
 }
 

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { duration } from '../config/duration.js';
 import { loadYaml } from '../config/load.js';
+import type { EvidenceVerifier } from '../evidence/appraisal.js';
 import { verifierOf, verifiers } from '../evidence/verifiers.js';
 import { responsesSchema } from './responses.js';
 
@@ -80,8 +81,8 @@ export function requiredNamespaces(rule: Rule): readonly string[] {
 }
 
 /** The policy of one namespace: the file's part, or the verifier's defaults. */
-export function namespacePolicy(policy: Policy, namespace: string): unknown {
-  return policy.namespaces[namespace] ?? verifierOf(namespace)?.policySchema.parse({});
+export function namespacePolicy(policy: Policy, verifier: EvidenceVerifier): unknown {
+  return policy.namespaces[verifier.namespace] ?? verifier.policySchema.parse({});
 }
 
 function matches(glob: string, name: string): boolean {

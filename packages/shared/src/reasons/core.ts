@@ -160,6 +160,11 @@ export const coreReasons = {
     summary: 'No verifier knows this namespace.',
     remedy: 'Use a namespace that docs/namespaces lists, with a server and agents of a release that has it.',
   },
+  VERIFIER_FAILED: {
+    status: 'INTERNAL',
+    summary: 'The verifier of this namespace failed, which proves nothing.',
+    remedy: 'Report the release and the evidence to the makers of Muster.',
+  },
   NAMESPACE_DUPLICATE: {
     status: 'PERMISSION_DENIED',
     summary: 'The same namespace is present more than once.',

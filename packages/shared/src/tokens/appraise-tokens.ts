@@ -1,5 +1,5 @@
-import type { Appraisal, Endorsements, SimulatedRoot } from '../evidence/appraisal.js';
-import { verifierOf } from '../evidence/verifiers.js';
+import type { Appraisal, Endorsements, EvidenceVerifier, SimulatedRoot } from '../evidence/appraisal.js';
+import { verifiers } from '../evidence/verifiers.js';
 import { MusterError } from '../errors.js';
 import { namespacePolicy, requiredNamespaces, ruleFor, type Policy } from '../policy/policy.js';
 import { reason, type Reason } from '../reasons.js';
@@ -22,6 +22,8 @@ export interface ParticipantAppraisalInput {
   readonly endorsements: Endorsements;
   readonly simulatedRoots: readonly SimulatedRoot[];
   readonly at: Date;
+  /** The verifiers to appraise with; every one of this release unless a test brings its own. */
+  readonly verifiers?: readonly EvidenceVerifier[];
 }
 
 /** One token that was opened and its evidence appraised. */
@@ -61,37 +63,28 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
   const reasons = opened.flatMap((token) => ('reason' in token ? [token.reason] : []));
   const candidates = opened.flatMap((token) => ('claims' in token ? [token] : []));
   const appraised: AppraisedToken[] = [];
-  for (const { jws, claims } of candidates) {
-    const { namespace } = claims.evidence;
-    const verifier = verifierOf(namespace);
+  for (const namespace of new Set(candidates.map(({ claims }) => claims.evidence.namespace))) {
     const where = { ...about, namespace };
-    if (verifier === undefined) {
+    const [token, second] = candidates.filter(({ claims }) => claims.evidence.namespace === namespace);
+    const verifier = (input.verifiers ?? verifiers).find((candidate) => candidate.namespace === namespace);
+    if (token === undefined || verifier === undefined) {
       reasons.push(reason('NAMESPACE_UNKNOWN', where));
       continue;
     }
-    if (candidates.some((other) => other.jws !== jws && other.claims.evidence.namespace === namespace)) {
+    if (second !== undefined) {
       reasons.push(reason('NAMESPACE_DUPLICATE', where));
       continue;
     }
-    const broken = checkBinding(claims, input);
+    const broken = checkBinding(token.claims, input);
     if (broken !== undefined) {
       reasons.push({ ...broken, ...where });
       continue;
     }
-    const appraisal = verifier.appraise({
-      evidence: claims.evidence,
-      endorsements: input.endorsements,
-      reportData: reportData({ nonce: claims.nonce, publicKey: claims.publicKey, identity: claims.identity }),
-      policy: namespacePolicy(policy, namespace),
-      at: input.at,
-      simulatedRoots: input.simulatedRoots,
-    });
-    appraised.push({ jws, claims, appraisal });
+    const appraisal = appraise(verifier, token.claims, input);
+    appraised.push({ ...token, appraisal });
     if (!isProof(appraisal, policy))
       reasons.push(...explain(appraisal).map((entry) => ({ ...entry, ...where })));
   }
-  const duplicated = input.tokens.length !== new Set(input.tokens).size;
-  if (duplicated) reasons.push(reason('NAMESPACE_DUPLICATE', about));
   const missing = required.filter(
     (namespace) =>
       !reasons.some((entry) => entry.namespace === namespace) &&
@@ -104,6 +97,37 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
     .filter((token) => required.includes(token.appraisal.namespace))
     .map((token) => token.claims.expiresAt.getTime());
   return { proven: true, exempt: false, reasons: [], appraised, expiresAt: new Date(Math.min(...expiries)) };
+}
+
+/** Appraises one token's evidence. A verifier that throws proves nothing. */
+function appraise(
+  verifier: EvidenceVerifier,
+  claims: TokenClaims,
+  input: ParticipantAppraisalInput,
+): Appraisal {
+  const { namespace } = verifier;
+  const { nonce, publicKey, identity, evidence } = claims;
+  const { endorsements, policy, at, simulatedRoots } = input;
+  try {
+    return verifier.appraise({
+      evidence,
+      endorsements,
+      reportData: reportData({ nonce, publicKey, identity }),
+      policy: namespacePolicy(policy, verifier),
+      at,
+      simulatedRoots,
+    });
+  } catch {
+    return {
+      namespace,
+      status: 'none',
+      reasons: [reason('VERIFIER_FAILED')],
+      claims: {},
+      unchecked: [],
+      trustworthiness: {},
+      simulated: false,
+    };
+  }
 }
 
 /** Whether an appraisal counts as proof under a policy. */

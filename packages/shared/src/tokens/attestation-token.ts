@@ -21,6 +21,7 @@ export interface TokenInput {
   readonly audience: string;
   readonly nonce: Uint8Array;
   readonly issuedAt: Date;
+  /** Whole seconds count; a fraction is cut off. */
   readonly lifetimeMs: number;
   /** The presenter's ECDSA P-256 key. */
   readonly privateKey: KeyObject;
@@ -79,7 +80,7 @@ export function signAttestationToken(input: TokenInput): Promise<string> {
     iss: formatSpiffeId(input.identity),
     aud: input.audience,
     iat: issuedAt,
-    exp: issuedAt + Math.ceil(input.lifetimeMs / 1000),
+    exp: issuedAt + Math.floor(input.lifetimeMs / 1000),
     eat_nonce: encode(input.nonce),
     eat_profile: attestationProfile,
     cnf: { jwk: { kty, crv, x, y } as { kty: 'EC'; crv: 'P-256'; x: string; y: string } },

@@ -1,0 +1,211 @@
+import type { Clock } from '@muster/shared/clock.js';
+import { refusal } from '@muster/shared/errors.js';
+import type { Logger } from '@muster/shared/logging/logger.js';
+import type { Audit, Commands, Registry } from '../ports.js';
+import { afterCommit } from '../store/after-commit.js';
+import {
+  insertJob,
+  isActive,
+  selectActiveJobs,
+  selectJob,
+  updateJob,
+  type JobRecord,
+} from '../store/jobs.js';
+import type { Store, Transaction } from '../store/store.js';
+import { decide } from './decide.js';
+import { checkJobCommand, permitJobCommand, stopJobCommand } from './job-commands.js';
+import type { JobDecision, JobEffect, JobEvent } from './job-event.js';
+import type { JobState } from './job-state.js';
+import { evidenceDigests, tokenDigests, type CheckContext } from './server-check.js';
+
+/** What the board of jobs works with. */
+export interface JobBoardOptions {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly commands: Commands;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly serverName: string;
+  /** How long sites may take to answer CheckJob, ms. */
+  readonly checkTimeoutMs: number;
+  /** Between SIGTERM and SIGKILL when a job is stopped, ms. */
+  readonly stopGraceMs: number;
+}
+
+type JobListener = (record: JobRecord) => void;
+type EffectListener = (state: JobState, effect: JobEffect) => void;
+
+/**
+ * The jobs: a decision, its commands and its audit record are one transaction; memory, listeners and the rest of the
+ * effects follow its commit. Every event is decided on the state that the store holds.
+ */
+export class JobBoard {
+  readonly #active = new Map<string, JobRecord>();
+  readonly #listeners = new Set<JobListener>();
+  readonly #options: JobBoardOptions;
+  readonly #onEffect: EffectListener;
+
+  /** `onEffect` is called after the commit with every effect that is not a command or an audit record. */
+  constructor(options: JobBoardOptions, onEffect: EffectListener) {
+    this.#options = options;
+    this.#onEffect = onEffect;
+  }
+
+  /** Loads the active jobs. To be called once, before anything else. */
+  async load(): Promise<void> {
+    const records = await this.#options.store.transaction(selectActiveJobs);
+    for (const record of records) this.#active.set(record.state.id, record);
+  }
+
+  /** The jobs that are being checked or may have processes somewhere, in order of submission. */
+  active(): readonly JobRecord[] {
+    return [...this.#active.values()];
+  }
+
+  /** One job. Errors: JOB_UNKNOWN. */
+  async get(jobId: string): Promise<JobRecord> {
+    return this.#options.store.transaction((tx) => existing(tx, jobId));
+  }
+
+  /** Calls back after every change of a job. Returns the way to unsubscribe. */
+  watch(listener: JobListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /**
+   * Registers a job, and applies a first event to it in the same transaction if there is one. When the id is taken the
+   * job that has it is returned, and nothing changes.
+   */
+  async register(state: JobState, first: JobEvent | undefined, actor: string): Promise<JobRecord> {
+    const { store, audit, clock } = this.#options;
+    return store.transaction(async (tx) => {
+      const inserted = await insertJob(tx, state, clock.now());
+      if (inserted === undefined) return existing(tx, state.id);
+      await audit.append(tx, {
+        actor,
+        action: 'job.submit',
+        subject: state.id,
+        decision: 'done',
+        reasons: [],
+      });
+      if (first !== undefined) return this.#decide(tx, inserted, first, actor);
+      this.#publish(tx, inserted);
+      return inserted;
+    });
+  }
+
+  /**
+   * Decides an event and carries out what follows. A function is given the job as it is and returns the event, or
+   * undefined for none; what it throws is thrown on. `actor` is the SPIFFE id of who caused it.
+   * Errors: JOB_UNKNOWN, STORE_*.
+   */
+  async apply(
+    jobId: string,
+    event: JobEvent | ((state: JobState) => JobEvent | undefined),
+    actor: string,
+    comment?: string,
+  ): Promise<JobRecord> {
+    return this.#options.store.transaction(async (tx) => {
+      const record = await existing(tx, jobId);
+      const decided = typeof event === 'function' ? event(record.state) : event;
+      return decided === undefined ? record : this.#decide(tx, record, decided, actor, comment);
+    });
+  }
+
+  async #decide(
+    tx: Transaction,
+    record: JobRecord,
+    event: JobEvent,
+    actor: string,
+    comment?: string,
+  ): Promise<JobRecord> {
+    const decision: JobDecision = decide(record.state, event);
+    const { state, effects } = decision;
+    const changed = state !== record.state;
+    const next = changed ? { ...record, state, updatedAt: this.#options.clock.now() } : record;
+    if (changed) await updateJob(tx, state, next.updatedAt);
+    for (const effect of effects) await this.#carryOut(tx, state, effect, actor, comment);
+    if (changed) this.#publish(tx, next);
+    const told = effects.flatMap(recipients);
+    afterCommit(tx, () => {
+      if (told.length > 0) this.#options.commands.flush(told);
+      for (const effect of effects) this.#onEffect(state, effect);
+    });
+    return next;
+  }
+
+  /** The part of an effect that belongs to the transaction. */
+  async #carryOut(
+    tx: Transaction,
+    state: JobState,
+    effect: JobEffect,
+    actor: string,
+    comment: string | undefined,
+  ): Promise<void> {
+    const { commands, registry, audit, clock, checkTimeoutMs, stopGraceMs } = this.#options;
+    const context: CheckContext = this.#options;
+    const jobId = state.id;
+    switch (effect.type) {
+      case 'check_job': {
+        const { generation } = effect;
+        const deadline = new Date(clock.now().getTime() + checkTimeoutMs);
+        const participants = tokenDigests(state.spec, context);
+        const command = checkJobCommand({ jobId, generation, participants, deadline, dryRun: false });
+        for (const participant of effect.participants) await commands.enqueue(tx, participant, command);
+        return;
+      }
+      case 'permit_job':
+        return commands.enqueue(
+          tx,
+          effect.participant,
+          permitJobCommand(jobId, effect.generation, effect.permit),
+        );
+      case 'stop_job': {
+        // A participant that was removed has no command log; its lease ends what it runs.
+        if (registry.find(effect.participant) === undefined) return;
+        const { participant, generation, reasons } = effect;
+        await commands.enqueue(
+          tx,
+          participant,
+          stopJobCommand({ jobId, generation, graceMs: stopGraceMs, reasons }),
+        );
+        return;
+      }
+      case 'audit':
+        return audit.append(tx, {
+          actor,
+          action: effect.action,
+          subject: jobId,
+          decision: effect.decision,
+          reasons: effect.reasons,
+          ...(effect.action === 'job.admission' && { evidence: evidenceDigests(state.spec, context) }),
+          ...(comment !== undefined && comment !== '' && { comment }),
+        });
+      default:
+    }
+  }
+
+  #publish(tx: Transaction, record: JobRecord): void {
+    const { id, phase, generation, reasons } = record.state;
+    afterCommit(tx, () => {
+      if (isActive(record.state)) this.#active.set(id, record);
+      else this.#active.delete(id);
+      const codes = reasons.map(({ code }) => code);
+      this.#options.logger.info('job.changed', { job: id, phase, generation, reasons: codes });
+      for (const listener of this.#listeners) listener(record);
+    });
+  }
+}
+
+async function existing(tx: Transaction, jobId: string): Promise<JobRecord> {
+  const record = await selectJob(tx, jobId);
+  if (record === undefined) throw refusal('JOB_UNKNOWN', { message: `There is no job ${jobId}.` });
+  return record;
+}
+
+function recipients(effect: JobEffect): readonly string[] {
+  if (effect.type === 'check_job') return effect.participants;
+  return effect.type === 'permit_job' || effect.type === 'stop_job' ? [effect.participant] : [];
+}

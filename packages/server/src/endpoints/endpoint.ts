@@ -78,6 +78,7 @@ function stop(server: Server, listener: Listener, clock: Clock, graceMs: number)
     const finish = (): void => {
       timer?.cancel();
       server.forceShutdown();
+      listener.destroy();
       resolve();
     };
     timer = clock.schedule(graceMs, finish);

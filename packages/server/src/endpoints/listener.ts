@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import type { ConnectionInjector, Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Server, ServerCredentials } from '@grpc/grpc-js';
 
 /** Where an endpoint listens and how many connections it holds. */
 export interface ListenOptions {
@@ -16,11 +16,13 @@ export interface Listener {
   readonly port: number;
   /** Takes no more connections; those that are open stay. */
   close(): void;
+  /** Ends the connections that are open. The server's own forceShutdown leaves them when channelz is off. */
+  destroy(): void;
 }
 
 /**
  * Opens a port for a gRPC server. Connections above the limits are closed before TLS begins, because a handshake is
- * what an attacker would have this server pay for.
+ * what an attacker would have this server pay for. Errors: those of the system, such as EADDRINUSE.
  */
 export async function listen(
   server: Server,
@@ -28,9 +30,11 @@ export async function listen(
   options: ListenOptions,
 ): Promise<Listener> {
   const injector = server.createConnectionInjector(credentials);
-  const perAddress = new Map<string, number>();
+  const connections = new Connections(options.maxConnectionsPerAddress);
   const listening = createServer({ noDelay: true, keepAlive: true }, (socket) => {
-    accept(socket, injector, perAddress, options.maxConnectionsPerAddress);
+    socket.on('error', () => socket.destroy());
+    if (connections.add(socket)) injector.injectConnection(socket);
+    else socket.destroy();
   });
   listening.maxConnections = options.maxConnections;
   await new Promise<void>((resolve, reject) => {
@@ -40,27 +44,34 @@ export async function listen(
   return {
     port: (listening.address() as AddressInfo).port,
     close: () => void listening.close(),
+    destroy: () => connections.destroy(),
   };
 }
 
-function accept(
-  socket: Socket,
-  injector: ConnectionInjector,
-  perAddress: Map<string, number>,
-  maxPerAddress: number,
-): void {
-  const address = socket.remoteAddress;
-  const open = address === undefined ? maxPerAddress : (perAddress.get(address) ?? 0);
-  if (address === undefined || open >= maxPerAddress) {
-    socket.destroy();
-    return;
+/** The open connections, so many of each address. */
+class Connections {
+  readonly #maxPerAddress: number;
+  readonly #byAddress = new Map<string, Set<Socket>>();
+
+  constructor(maxPerAddress: number) {
+    this.#maxPerAddress = maxPerAddress;
   }
-  perAddress.set(address, open + 1);
-  socket.once('close', () => {
-    const left = (perAddress.get(address) ?? 1) - 1;
-    if (left > 0) perAddress.set(address, left);
-    else perAddress.delete(address);
-  });
-  socket.on('error', () => socket.destroy());
-  injector.injectConnection(socket);
+
+  /** False when its address has as many as it may, or when it is gone already. */
+  add(socket: Socket): boolean {
+    const address = socket.remoteAddress;
+    if (address === undefined) return false;
+    const open = this.#byAddress.get(address) ?? new Set();
+    if (open.size >= this.#maxPerAddress) return false;
+    this.#byAddress.set(address, open.add(socket));
+    socket.once('close', () => {
+      open.delete(socket);
+      if (open.size === 0) this.#byAddress.delete(address);
+    });
+    return true;
+  }
+
+  destroy(): void {
+    for (const open of this.#byAddress.values()) for (const socket of open) socket.destroy();
+  }
 }

@@ -24,6 +24,6 @@ export function generationFailed(namespace: string, what: string, cause?: unknow
 
 /** The code of a failed system call, for example `ENOENT`; undefined for anything else. */
 export function errnoOf(error: unknown): string | undefined {
-  const isSystemError = error instanceof Error && 'syscall' in error && 'code' in error;
-  return isSystemError && typeof error.code === 'string' ? error.code : undefined;
+  if (typeof error !== 'object' || error === null || !('syscall' in error)) return undefined;
+  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -1,7 +1,10 @@
-import { systemClock, type Clock } from '@muster/shared/clock.js';
+import { sleep, systemClock, type Clock } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import type { Evidence } from '@muster/shared/evidence/appraisal.js';
 import { generationFailed, type Attester, type CollectOptions } from './attester.js';
+
+/** How long a collector that was told to give up may take to tidy up before it counts as hanging, ms. */
+const windUpMs = 250;
 
 /**
  * Guards a device. Its attempts are made one after the other, and each has a bounded time. A system call that hangs
@@ -13,29 +16,27 @@ export function withDeadline(attester: Attester, timeoutMs: number, clock: Clock
   let hanging = false;
   let turn: Promise<unknown> = Promise.resolve();
 
-  const timedOut = (message: string): MusterError =>
+  const timeout = (message: string): MusterError =>
     refusal('ATTESTATION_DEVICE_TIMEOUT', { message, namespace });
 
   const attempt = async (reportData: Uint8Array, { signal }: CollectOptions): Promise<Evidence> => {
     signal?.throwIfAborted();
-    if (hanging) throw timedOut('The attestation device still hangs in an earlier attempt.');
+    if (hanging) throw timeout('The attestation device still hangs in an earlier attempt.');
     const expired = new AbortController();
     const signals = signal === undefined ? [expired.signal] : [signal, expired.signal];
-    let timer = { cancel: (): void => undefined };
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = clock.schedule(timeoutMs, () => {
-        hanging = true;
-        const error = timedOut(`The attestation device did not answer within ${timeoutMs} ms.`);
-        expired.abort(error);
-        reject(error);
-      });
-    });
     const collecting = attester.collect(reportData, { signal: AbortSignal.any(signals) });
-    const settled = collecting.finally(() => {
-      timer.cancel();
-      hanging = false;
-    });
-    return await Promise.race([settled, deadline]);
+    const settled = collecting.then(
+      () => undefined,
+      () => undefined,
+    );
+    if (await isWithin(settled, timeoutMs, clock)) return await collecting;
+    const error = timeout(`The attestation device did not answer within ${timeoutMs} ms.`);
+    expired.abort(error);
+    if (!(await isWithin(settled, windUpMs, clock))) {
+      hanging = true;
+      void settled.then(() => (hanging = false));
+    }
+    throw error;
   };
 
   return {
@@ -44,10 +45,21 @@ export function withDeadline(attester: Attester, timeoutMs: number, clock: Clock
       const result = turn.then(() => attempt(reportData, options));
       turn = result.catch(() => undefined);
       return result.catch((error: unknown) => {
-        throw error instanceof MusterError || error === options.signal?.reason
-          ? error
-          : generationFailed(namespace, error instanceof Error ? error.message : String(error), error);
+        const isKnown = error instanceof MusterError || error === options.signal?.reason;
+        throw isKnown ? error : generationFailed(namespace, String(error), error);
       });
     },
   };
+}
+
+/** Whether a promise that never rejects resolves in time. */
+async function isWithin(settled: Promise<void>, ms: number, clock: Clock): Promise<boolean> {
+  const waited = new AbortController();
+  const late = sleep(clock, ms, waited.signal).then(
+    () => false,
+    () => true,
+  );
+  const inTime = await Promise.race([settled.then(() => true), late]);
+  waited.abort();
+  return inTime;
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { until } from '../../support/until.js';
 import { createRunCgroup, ownCgroup } from '@muster/agent/jobs/cgroup.js';
 import type { Permit } from '@muster/agent/jobs/job-record.js';
 import type { SiteStatus } from '@muster/agent/jobs/local-api.js';
@@ -41,15 +42,6 @@ export function startProcess(name: 'wrapper' | 'agent', args: readonly string[])
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 0)),
   );
   return { child, output: () => output, ended };
-}
-
-/** Waits until a condition holds, and fails when that takes longer than ten seconds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`this never came: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** The number that a process wrote into a file, once it has. */

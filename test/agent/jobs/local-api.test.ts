@@ -13,7 +13,8 @@ import {
   type RunJobRequest,
   type RunJobResponse,
 } from '@muster/shared/gen/muster/agent/v1/local.js';
-import { permitFor, siteStatus, startProcess, until } from './fixtures.js';
+import { permitFor, siteStatus, startProcess } from './fixtures.js';
+import { until } from '../../support/until.js';
 
 let directory: string;
 let socketPath: string;

@@ -14,9 +14,9 @@ import {
   pidIn,
   siteStatus,
   startProcess,
-  until,
   type Running,
 } from './fixtures.js';
+import { until } from '../../support/until.js';
 
 const why = reason('ATTESTATION_EXPIRED');
 const cgroupParent = delegatedCgroup();

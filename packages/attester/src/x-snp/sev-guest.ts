@@ -79,8 +79,9 @@ async function ask(
     const hostError = memory.readUInt32LE(argument.hostError);
     const firmwareError = memory.readUInt32LE(argument.firmwareError);
     if (errno === undefined && hostError === 0 && firmwareError === 0) {
-      const table = code === snpGetExtReport ? memory.subarray(certificatesOffset) : Buffer.alloc(0);
-      return { report: readReport(memory), table: usedPart(table) };
+      const extended = code === snpGetExtReport;
+      const table = extended ? usedPart(memory.subarray(certificatesOffset)) : new Uint8Array();
+      return { report: readReport(memory), table };
     }
     if (hostError === hostInvalidLength) {
       tableBytes = wantedTableBytes(memory, tableBytes);
@@ -128,7 +129,7 @@ function readReport(memory: Buffer): Uint8Array {
   const data = memory.subarray(response.offset, response.offset + response.bytes);
   const status = data.readUInt32LE(reportResponse.status);
   if (status !== 0) {
-    const hint = status === 0x16 ? ' (invalid parameters; is the VMPL below the guest`s own?)' : '';
+    const hint = status === 0x16 ? ' (invalid parameters: is the VMPL more privileged than the guest?)' : '';
     throw generationFailed(namespace, `the firmware answered with status 0x${status.toString(16)}${hint}.`);
   }
   const size = data.readUInt32LE(reportResponse.size);

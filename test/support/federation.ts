@@ -1,58 +1,159 @@
-import { createPublicKey } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { openAuthority, type CertificateAuthority } from '@muster/server/ca/authority.js';
-import { createKey, keyPem } from '@muster/server/ca/key-file.js';
-import { EndpointCredentials } from '@muster/server/endpoints/tls.js';
+import { generateKeyPairSync } from 'node:crypto';
+import { Admission, type AdmissionOptions } from '@muster/server/admission/admission.js';
+import type { JobState } from '@muster/server/admission/job-state.js';
+import { auditLog } from '@muster/server/audit/log.js';
+import type { Signer } from '@muster/server/ports.js';
+import { Responses } from '@muster/server/responses/responses.js';
+import { Shutdown } from '@muster/server/shutdown/shutdown.js';
 import type { Store } from '@muster/server/store/store.js';
-import type { ClientIdentity } from '@muster/shared/grpc/credentials.js';
-import { publicKeyDer, toPem } from '@muster/shared/pki/certificate.js';
-import type { Role } from '@muster/shared/spiffe.js';
+import type { Policy } from '@muster/shared/policy/policy.js';
+import type { Reason } from '@muster/shared/reasons.js';
 import { FakeClock } from './fake-clock.js';
+import { FakeCommands } from './fake-commands.js';
+import { FakeRegistry } from './fake-registry.js';
+import { silentLogger } from './logger.js';
+import { testPolicy } from './policies.js';
 import { memoryStore } from './store.js';
 
-/** A federation's CA and store, without a server. Its clock starts at the real time, because TLS goes by that. */
-export interface TestFederation {
+export const checkTimeoutMs = 30_000;
+export const longestLeaseMs = 70_000;
+export const operator = 'spiffe://hospitals.example/operator/alice';
+
+const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+export const testSigner: Signer = {
+  issuer: 'spiffe://hospitals.example/server/server',
+  trustDomain: 'hospitals.example',
+  keyId: 'key-1',
+  key: privateKey,
+  jwks: '{"keys":[]}',
+};
+
+/** The server's parts that decide on jobs, over a real store, with sites that do what a test says. */
+export interface Federation {
+  readonly registry: FakeRegistry;
+  readonly commands: FakeCommands;
   readonly clock: FakeClock;
   readonly store: Store;
-  readonly ca: CertificateAuthority;
-  /** What a client of a role shows and trusts. */
-  client(role: Role, name?: string, lifetimeMs?: number): Promise<ClientIdentity>;
-  /** The credentials of an endpoint; with `mutual`, one that wants client certificates. */
-  endpoint(mutual: boolean): Promise<EndpointCredentials>;
-  close(): Promise<void>;
+  readonly admission: Admission;
+  readonly responses: Responses;
+  readonly shutdown: Shutdown;
+  readonly options: AdmissionOptions;
+  /** When a site's lease ends, on the clock; 0 for sites that are not here. */
+  readonly leases: Map<string, number>;
+  /** How often the server was told to end. */
+  readonly ended: { count: number };
 }
 
-export async function createFederation(trustDomain = 'federation.example'): Promise<TestFederation> {
-  const directory = mkdtempSync(join(tmpdir(), 'muster-federation-'));
-  const clock = new FakeClock(new Date());
+/** What is different about a federation. */
+export interface FederationChanges {
+  readonly sites?: readonly string[];
+  readonly policy?: Partial<Policy>;
+}
+
+/** A federation of three proven sites with leases that last. */
+export async function federation({
+  sites = ['site-1', 'site-2', 'site-3'],
+  policy = {},
+}: FederationChanges = {}): Promise<Federation> {
+  const registry = new FakeRegistry(sites);
+  const commands = new FakeCommands();
+  const clock = new FakeClock();
   const store = await memoryStore();
-  const ca = await openAuthority(directory, trustDomain, clock);
-  const certify = async (
-    role: Role,
-    name: string,
-    lifetimeMs = 3_600_000,
-  ): Promise<{ key: string; chain: string }> => {
-    const key = createKey();
-    const publicKey = publicKeyDer(createPublicKey(key));
-    const { chain } = await store.transaction((tx) => ca.issue(tx, { role, name }, publicKey, lifetimeMs));
-    return { key: keyPem(key), chain: toPem(chain) };
-  };
-  return {
-    clock,
+  const leases = new Map(sites.map((site) => [site, 3_600_000]));
+  const leaseEndsAt = (participant: string): number => leases.get(participant) ?? 0;
+  const options: AdmissionOptions = {
     store,
-    ca,
-    async client(role, name = `${role}-1`, lifetimeMs) {
-      return { trustBundle: ca.bundlePem, trustDomain, certificate: await certify(role, name, lifetimeMs) };
-    },
-    async endpoint(mutual) {
-      const { key, chain } = await certify('server', 'central');
-      return new EndpointCredentials({ key, chain: chain + ca.bundlePem }, ...(mutual ? [ca.bundlePem] : []));
-    },
-    async close() {
-      await store.close();
-      rmSync(directory, { recursive: true, force: true });
-    },
+    registry,
+    commands,
+    clock,
+    leaseEndsAt,
+    longestLeaseMs,
+    checkTimeoutMs,
+    audit: auditLog(clock),
+    logger: silentLogger,
+    serverName: 'server',
+    stopGraceMs: 10_000,
+    policy: testPolicy(policy),
+    signer: testSigner,
   };
+  const admission = new Admission(options);
+  await admission.start();
+  const ended = { count: 0 };
+  const shutdown = new Shutdown({ ...options, admission, endServer: () => void (ended.count += 1) });
+  const responses = new Responses({ ...options, admission, shutdown, actor: testSigner.issuer });
+  return { registry, commands, clock, store, admission, responses, shutdown, options, leases, ended };
+}
+
+/** Registers a job at the sites named. */
+export async function submit(
+  { admission }: Federation,
+  id: string,
+  participants: readonly string[],
+  byoc = false,
+): Promise<JobState> {
+  const { state } = await admission.submit({
+    id,
+    spec: { participants, byoc, name: '' },
+    submitter: operator,
+  });
+  return state;
+}
+
+/** Asks for admission and lets every site that was asked answer; those not named say yes. */
+export async function admit(
+  parts: Federation,
+  id: string,
+  refusals: Readonly<Record<string, readonly Reason[]>> = {},
+): Promise<JobState> {
+  const decision = parts.admission.admit(id, operator);
+  decision.catch(() => undefined);
+  await parts.clock.advance(0);
+  const { state } = await parts.admission.get(id);
+  if (state.phase === 'checking') {
+    for (const site of state.spec.participants) {
+      const refused = refusals[site];
+      await parts.admission.siteEvents.onJobCheck(
+        site,
+        id,
+        state.generation,
+        refused === undefined,
+        refused ?? [],
+      );
+    }
+  }
+  return (await decision).state;
+}
+
+/** A job that every site runs. */
+export async function running(
+  parts: Federation,
+  id: string,
+  participants: readonly string[],
+): Promise<JobState> {
+  await submit(parts, id, participants);
+  const { generation } = await admit(parts, id);
+  for (const site of participants) {
+    await parts.admission.siteEvents.onJobReport(site, id, generation, 'RUNNING', 0, []);
+  }
+  return stateOf(parts, id);
+}
+
+/** A job as it is. */
+export async function stateOf({ admission }: Federation, id: string): Promise<JobState> {
+  return (await admission.get(id)).state;
+}
+
+/** The codes of reasons. */
+export function codes(reasons: readonly Reason[]): string[] {
+  return reasons.map(({ code }) => code);
+}
+
+/** The records of the audit log, as `action subject decision`. */
+export async function audited({ store }: Federation): Promise<string[]> {
+  const rows = await store.transaction((tx) =>
+    tx.selectFrom('audit').select('content').orderBy('seq').execute(),
+  );
+  return rows
+    .map(({ content }) => JSON.parse(content) as Record<'action' | 'subject' | 'decision', string>)
+    .map(({ action, subject, decision }) => `${action} ${subject} ${decision}`);
 }

@@ -116,7 +116,11 @@ function stopRequested(state: JobState, reasons: readonly Reason[]): JobDecision
 /** What holds no permit has nothing to lose: a job that is being checked is blocked, and may be tried again. */
 function permissionLost(state: JobState, site: string | undefined, reasons: readonly Reason[]): JobDecision {
   if (site !== undefined && !Object.hasOwn(state.sites, site)) return unchanged(state);
-  if (state.phase === 'checking') return blocked(state, reasons);
+  if (state.phase === 'checking') {
+    // A site that has refused already blocks the job once the others have answered too.
+    const refused = site !== undefined && siteOf(state, site).check === 'refused';
+    return refused ? unchanged(state) : blocked(state, reasons);
+  }
   if (state.phase === 'stopping') return anotherCause(state, reasons);
   if (!isPermitted(state)) return unchanged(state);
   if (site === undefined) return stopAll(state, reasons);

@@ -25,6 +25,9 @@ export interface DryRunResult {
   readonly sites: JobState['sites'];
 }
 
+/** How the ids of dry runs begin; no job may have such an id. */
+export const dryRunPrefix = 'dry-run.';
+
 interface DryRun {
   state: JobState;
   timer?: Timer;
@@ -48,7 +51,7 @@ export class DryRuns {
 
   /** Asks the server and every site as admission would. Errors: STORE_*. */
   async run(spec: JobSpec, actor: string): Promise<DryRunResult> {
-    const id = `dry-run/${randomUUID()}`;
+    const id = `${dryRunPrefix}${randomUUID()}`;
     const { promise, finish } = completion();
     const run: DryRun = { state: newJob({ id, spec, submitter: actor, clonedFrom: '' }), finish };
     this.#runs.set(id, run);
@@ -72,7 +75,7 @@ export class DryRuns {
   answer(jobId: string, event: Extract<JobEvent, { type: 'site_checked' }>): boolean {
     const run = this.#runs.get(jobId);
     if (run !== undefined) this.#advance(run, event);
-    return run !== undefined || jobId.startsWith('dry-run/');
+    return run !== undefined || jobId.startsWith(dryRunPrefix);
   }
 
   /** Applies an event; returns the sites to ask. */

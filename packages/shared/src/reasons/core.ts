@@ -211,6 +211,11 @@ export const coreReasons = {
     summary: 'The certificate has expired.',
     remedy: 'Enrol again.',
   },
+  CERTIFICATE_UNUSABLE: {
+    status: 'INTERNAL',
+    summary: "The certificate that the server issued does not fit this agent's key and name.",
+    remedy: 'Use server and agent of compatible releases; if it recurs, distrust the server.',
+  },
   SERVER_IDENTITY_MISMATCH: {
     status: 'UNAUTHENTICATED',
     summary: 'The peer is not the server that this agent trusts.',

@@ -1,0 +1,73 @@
+import type { Clock } from '@muster/shared/clock.js';
+import { resolveFor, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
+import type { Endorsements, EvidenceVerifier, SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
+import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
+import type { Policy } from '@muster/shared/policy/policy.js';
+import type { Identity } from '@muster/shared/spiffe.js';
+import { appraiseParticipant, type ParticipantAppraisal } from '@muster/shared/tokens/appraise-tokens.js';
+import { openAttestationToken } from '@muster/shared/tokens/attestation-token.js';
+
+/** What this site judges other participants by. */
+export interface AppraiserOptions {
+  /** This site's own policy, not the server's. */
+  readonly policy: Policy;
+  readonly simulatedRoots: readonly SimulatedRoot[];
+  /** Where endorsements are that did not come with the tokens. */
+  readonly source: EndorsementSource;
+  readonly verifiers: readonly EvidenceVerifier[];
+  readonly clock: Clock;
+}
+
+/** Whom tokens must speak for, and what they must answer. */
+export interface Expectation {
+  readonly identity: Identity & { readonly role: 'site' | 'server' };
+  readonly audience: string;
+  /** Known only of tokens that answer this site. */
+  readonly nonce?: Uint8Array;
+  /** Known only of the peer of a connection. */
+  readonly publicKey?: Uint8Array;
+}
+
+/** Appraises what a participant presents; undefined tokens are judged as none. Never throws on hostile tokens. */
+export type Appraiser = (
+  presented: ParticipantTokens | undefined,
+  expectation: Expectation,
+) => Promise<ParticipantAppraisal>;
+
+/** Makes the appraiser of a site. */
+export function createAppraiser(options: AppraiserOptions): Appraiser {
+  const { policy, simulatedRoots, verifiers, clock } = options;
+  return async (presented, expectation) => {
+    const tokens = presented?.tokens.map(({ jws }) => jws) ?? [];
+    const delivered = {
+      certificates: presented?.endorsements?.certificates ?? [],
+      crls: presented?.endorsements?.crls ?? [],
+    };
+    const endorsements = await withLocal(tokens, delivered, options);
+    return appraiseParticipant({
+      ...expectation,
+      tokens,
+      policy,
+      endorsements,
+      simulatedRoots,
+      verifiers,
+      at: clock.now(),
+    });
+  };
+}
+
+/** Adds to the endorsements that came with tokens those that this site has. */
+async function withLocal(
+  tokens: readonly string[],
+  delivered: Endorsements,
+  { source, verifiers }: Pick<AppraiserOptions, 'source' | 'verifiers'>,
+): Promise<Endorsements> {
+  let endorsements = delivered;
+  for (const jws of tokens) {
+    const claims = await openAttestationToken(jws).catch(() => undefined);
+    const verifier = verifiers.find(({ namespace }) => namespace === claims?.evidence.namespace);
+    if (claims === undefined || verifier === undefined) continue;
+    ({ endorsements } = await resolveFor(verifier, claims.evidence, source, { atHand: endorsements }));
+  }
+  return endorsements;
+}

@@ -142,11 +142,6 @@ export function isSignedByPss384(signed: SignedData, key: KeyObject): boolean {
   );
 }
 
-/** Whether a date lies within two others. An invalid date lies nowhere. */
-export function isWithin(at: Date, from: Date, until: Date): boolean {
-  return from.getTime() <= at.getTime() && at.getTime() <= until.getTime();
-}
-
 function attempt<T>(parse: () => T): T | undefined {
   try {
     return parse();

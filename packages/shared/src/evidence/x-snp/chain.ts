@@ -73,6 +73,7 @@ export function findChains(
   const { signingKey } = report;
   const name = signingKey === 'VCEK' ? 'ASK' : 'ASVK';
   const issuers = select(pairs(intermediates, trusted.passed), [
+    ({ certificate }) => (isIssuerOf(signingKey, certificate) ? undefined : broken(signingKey)),
     ({ certificate, issuer }) => (certificate.issuer === issuer.subject ? undefined : broken(name)),
     ({ certificate, issuer }) =>
       isSignedByPss384(certificate.signed, issuer.publicKey) ? undefined : chainSignature(name),
@@ -88,7 +89,6 @@ export function findChains(
       chipCertificateKind(certificate) === signingKey ? undefined : reason('SNP_SIGNER_MISMATCH'),
     ({ certificate, issuer }) =>
       certificate.issuer === issuer.certificate.subject ? undefined : broken(signingKey),
-    ({ issuer }) => (isIssuerOf(signingKey, issuer.certificate) ? undefined : broken(signingKey)),
     ({ certificate, issuer }) =>
       isSignedByPss384(certificate.signed, issuer.certificate.publicKey)
         ? undefined

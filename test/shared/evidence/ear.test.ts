@@ -1,0 +1,58 @@
+import { describe, expect, it } from '@jest/globals';
+import { earClaims } from '@muster/shared/evidence/ear.js';
+import { appraiseSnp } from '../../support/snp-case.js';
+
+const context = {
+  verifierId: { developer: 'https://muster.example', build: 'muster 0.1.0' },
+  issuedAt: new Date('2026-01-01T00:00:00.900Z'),
+  policyId: 'sha256:1234',
+};
+
+describe('attestation results', () => {
+  it('states an appraisal in the form of the draft', () => {
+    expect(earClaims([appraiseSnp({ policy: { measurements: ['5a'.repeat(48)] } })], context)).toMatchObject({
+      eat_profile: 'tag:github.com,2023:veraison/ear',
+      iat: 1767225600,
+      'ear.verifier-id': context.verifierId,
+      submods: {
+        'x-snp': {
+          'ear.status': 'affirming',
+          'ear.trustworthiness-vector': { 'instance-identity': 2, executables: 2, hardware: 2 },
+          'ear.appraisal-policy-id': 'sha256:1234',
+          'muster.reasons': [],
+          'muster.claims': { product: 'Milan' },
+          'muster.unchecked': ['report_data'],
+          'muster.simulated': true,
+        },
+      },
+    });
+  });
+
+  it('gives the reasons of a refusal', () => {
+    const { submods } = earClaims([appraiseSnp({ fields: { vmpl: 1 } })], context);
+    expect(submods['x-snp']).toMatchObject({
+      'ear.status': 'contraindicated',
+      'ear.trustworthiness-vector': { configuration: 96 },
+      'muster.reasons': [{ code: 'SNP_VMPL' }],
+    });
+  });
+
+  it('claims nothing where nothing can be said', () => {
+    const { submods } = earClaims([appraiseSnp({ certificates: () => [] })], context);
+    expect(submods['x-snp']).toMatchObject({ 'ear.status': 'none' });
+    expect(submods['x-snp']).not.toHaveProperty('ear.trustworthiness-vector');
+  });
+
+  it('is about at least one namespace, and about each once', () => {
+    const appraisal = appraiseSnp();
+    expect(() => earClaims([], context)).toThrow('at least one');
+    expect(() => earClaims([appraisal, appraisal], context)).toThrow('about each one once');
+    const both = earClaims([appraisal, { ...appraisal, namespace: 'x-other' }], context);
+    expect(Object.keys(both.submods)).toEqual(['x-snp', 'x-other']);
+  });
+
+  it('survives JSON as it is', () => {
+    const claims = earClaims([appraiseSnp({ fields: { version: 5 } })], context);
+    expect(JSON.parse(JSON.stringify(claims))).toEqual(claims);
+  });
+});

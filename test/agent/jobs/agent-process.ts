@@ -5,7 +5,6 @@ import { siteStatus, permitFor } from './fixtures.js';
 
 const [socketPath = '', jobId = '', instance = ''] = process.argv.slice(2);
 const supervisor = new JobSupervisor({ instance, graceMs: 200 });
-await supervisor.endLeftovers();
 if (jobId !== '') supervisor.permit(permitFor(jobId, 1n));
 await serveLocalApi({ socketPath, supervisor, status: () => siteStatus });
 process.stdout.write('ready\n');

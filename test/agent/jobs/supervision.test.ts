@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -16,6 +16,7 @@ import {
   startProcess,
   type Running,
 } from './fixtures.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { until } from '../../support/until.js';
 
 const why = reason('ATTESTATION_EXPIRED');
@@ -147,6 +148,15 @@ describe('a command that is not permitted', () => {
     expect(second.output()).toContain('JOB_STATE');
   });
 
+  it('waits for an agent that is not there yet', async () => {
+    const socket = file('late/agent.sock');
+    const command = run('wrapper', socket, 'job-1', '60000', 'sh', '-c', 'exit 6');
+    await until(() => existsSync(`/proc/${command.child.pid}`), 'a supervisor');
+    const agent = run('agent', socket, 'job-1', 'late');
+    await until(() => agent.output().includes('ready'), 'an agent');
+    expect(await command.ended).toBe(6);
+  });
+
   it('is not started without an agent', async () => {
     const command = run('wrapper', file('agent/other.sock'), 'job-1', '0', 'true');
     expect(await command.ended).toBe(75);
@@ -254,6 +264,51 @@ describe('a newer generation', () => {
 });
 
 describe('what fails closed', () => {
+  it('a process that cannot be ended: the stop is not confirmed, the job still counts, and it is tried again', async () => {
+    const clock = new FakeClock();
+    const immortal = [{ pid: 1, startTime: '0' }];
+    let ended = false;
+    const stubborn = new JobSupervisor({
+      instance: 'stubborn',
+      clock,
+      endRun: async () => (ended ? [] : immortal),
+    });
+    const seen: JobReport['state'][] = [];
+    stubborn.onReport(({ state }) => seen.push(state));
+    stubborn.permit({ ...permitFor('job-1', 1n), expiresAt: new Date('2027-01-01T00:00:00Z') });
+    const { signal } = new AbortController();
+    const request = {
+      jobId: 'job-1',
+      waitMs: 0,
+      supervisorPid: process.ppid,
+      signal,
+      onStop: () => undefined,
+    };
+    const grant = await stubborn.start(request);
+    grant.exited({ exitCode: 0, reasons: [] });
+    expect(await stubborn.stop('job-1', 1n, 0, [why])).toMatchObject({
+      stopped: false,
+      reasons: [{ code: 'JOB_STOP_INCOMPLETE' }],
+    });
+    expect(stubborn.running()).toEqual([{ jobId: 'job-1', generation: 1n }]);
+    expect(seen).toEqual([]);
+    ended = true;
+    await clock.advance(5_000);
+    await grant.over;
+    expect(stubborn.running()).toEqual([]);
+    expect(seen).toEqual(['COMPLETED']);
+  });
+
+  it('a second agent on the same socket: it does not start, and the jobs of the first go on', async () => {
+    supervisor.permit(permitFor('job-1', 1n));
+    runJob('job-1', `echo $$ > ${file('pid')}; sleep 1000`);
+    const pid = await pidIn(file('pid'));
+    const second = run('agent', socketPath, '', `t${process.pid}`);
+    expect(await second.ended).not.toBe(0);
+    expect(second.output()).toContain('AGENT_RUNNING');
+    expect(exists(pid)).toBe(true);
+  });
+
   it('the supervisor of a command is killed: the command and its daemons end', async () => {
     supervisor.permit(permitFor('job-1', 1n));
     const command = runJob('job-1', `${daemon(file('daemon'))}; echo $$ > ${file('pid')}; sleep 1000`);

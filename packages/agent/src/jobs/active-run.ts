@@ -3,11 +3,12 @@ import type { Reason } from '@muster/shared/reasons.js';
 import type { RunCgroup } from './cgroup.js';
 import {
   carriesRunId,
-  endRun,
   identify,
   isAlive,
   signalProcess,
+  type endRun,
   type ProcessIdentity,
+  type RunTarget,
 } from './process-tree.js';
 
 /** What a command's supervisor, the process that starts it, asks for. */
@@ -26,49 +27,44 @@ export interface StartRequest {
 /** How long a command's supervisor may take to say that it starts nothing more, before it is killed, ms. */
 const settleMs = 1_000;
 
+/** What a run is made of. */
+export interface ActiveRunParts {
+  readonly runId: string;
+  readonly request: StartRequest;
+  /** The process that starts the command. */
+  readonly supervisor: ProcessIdentity;
+  readonly cgroup: RunCgroup | undefined;
+  readonly clock: Clock;
+  readonly endRun: typeof endRun;
+}
+
 /** One run of a command, from the moment that its supervisor may start it until nothing of it is left. */
 export class ActiveRun {
-  readonly runId: string;
   readonly jobId: string;
-  readonly cgroup: RunCgroup | undefined;
   /** Resolves when no process of the run is left. */
   readonly over: Promise<void>;
   /** The attempt to end it that is under way. */
   ending: Promise<void> | undefined;
-  readonly #request: StartRequest;
-  readonly #supervisor: ProcessIdentity;
-  readonly #clock: Clock;
+  readonly #parts: ActiveRunParts;
   readonly #settled: Promise<void>;
-  readonly #isOver: () => void;
   #settle: () => void = () => undefined;
+  #isOver: () => void = () => undefined;
   #hasSettled = false;
   #toldToStop = false;
   #leader: ProcessIdentity | undefined;
 
-  constructor(
-    runId: string,
-    request: StartRequest,
-    supervisor: ProcessIdentity,
-    cgroup: RunCgroup | undefined,
-    clock: Clock,
-  ) {
-    this.runId = runId;
-    this.jobId = request.jobId;
-    this.cgroup = cgroup;
-    this.#request = request;
-    this.#supervisor = supervisor;
-    this.#clock = clock;
+  constructor(parts: ActiveRunParts) {
+    this.#parts = parts;
+    this.jobId = parts.request.jobId;
     this.#settled = new Promise((resolve) => (this.#settle = resolve));
-    let isOver: () => void = () => undefined;
-    this.over = new Promise((resolve) => (isOver = resolve));
-    this.#isOver = isOver;
+    this.over = new Promise((resolve) => (this.#isOver = resolve));
   }
 
   /** Notes the command's process. False when it runs and cannot be supervised: another user's, or not of this run. */
   lead(pid: number): boolean {
     this.#leader = identify(pid);
     if (this.#toldToStop && this.#leader !== undefined) signalProcess(this.#leader, 'SIGTERM');
-    return this.#leader === undefined || carriesRunId(pid, this.runId) || !isAlive(this.#leader);
+    return this.#leader === undefined || carriesRunId(pid, this.#parts.runId) || !isAlive(this.#leader);
   }
 
   /** The command's supervisor has said that it starts nothing more, or is gone. */
@@ -84,32 +80,34 @@ export class ActiveRun {
   async end(graceMs: number, reasons: readonly Reason[]): Promise<boolean> {
     if (reasons.length > 0 && !this.#toldToStop) {
       this.#toldToStop = true;
-      this.#request.onStop(graceMs, reasons);
+      this.#parts.request.onStop(graceMs, reasons);
     }
-    await endRun(this.#target(), graceMs, this.#clock);
+    const { clock, cgroup, supervisor, endRun } = this.#parts;
+    await endRun(this.#target(), graceMs, clock);
     if (!(await this.#hasSettledInTime())) {
-      signalProcess(this.#supervisor, 'SIGKILL');
+      signalProcess(supervisor, 'SIGKILL');
       await this.#hasSettledInTime();
     }
     // The supervisor may have started the command after the first look.
-    const left = await endRun(this.#target(), 0, this.#clock);
+    const left = await endRun(this.#target(), 0, clock);
     if (left.length > 0 || !this.#hasSettled) return false;
-    this.cgroup?.remove();
+    cgroup?.remove();
     this.#isOver();
     return true;
   }
 
-  #target(): { runId: string; leader?: ProcessIdentity; cgroup?: RunCgroup } {
+  #target(): RunTarget {
+    const { runId, cgroup } = this.#parts;
     return {
-      runId: this.runId,
+      runId,
       ...(this.#leader !== undefined && { leader: this.#leader }),
-      ...(this.cgroup !== undefined && { cgroup: this.cgroup }),
+      ...(cgroup !== undefined && { cgroup }),
     };
   }
 
   async #hasSettledInTime(): Promise<boolean> {
     const waited = new AbortController();
-    const timeout = sleep(this.#clock, settleMs, waited.signal).catch(() => undefined);
+    const timeout = sleep(this.#parts.clock, settleMs, waited.signal).catch(() => undefined);
     await Promise.race([this.#settled, timeout]);
     waited.abort();
     return this.#hasSettled;

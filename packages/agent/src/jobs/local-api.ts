@@ -43,9 +43,10 @@ const localStates = {
 } as const;
 
 /**
- * Serves muster.agent.v1.LocalJobService on a Unix socket of mode 0600.
+ * Serves muster.agent.v1.LocalJobService on a Unix socket of mode 0600. Once the socket is this agent's, and no sooner,
+ * it ends what the commands of an earlier agent left behind.
  * Errors: AGENT_RUNNING when another agent serves it; CONFIG_INVALID when the path is too long, is not a socket's, or
- * its directory is open to others.
+ * its directory is open to others; JOB_STOP_INCOMPLETE.
  */
 export async function serveLocalApi({ socketPath, supervisor, status }: LocalApiOptions): Promise<LocalApi> {
   requirePrivateDirectory(socketPath);
@@ -64,7 +65,12 @@ export async function serveLocalApi({ socketPath, supervisor, status }: LocalApi
     );
   });
   chmodSync(socketPath, 0o600);
-  return { close: () => server.forceShutdown() };
+  const close = (): void => server.forceShutdown();
+  await supervisor.endLeftovers().catch((error: unknown) => {
+    close();
+    throw error;
+  });
+  return { close };
 }
 
 function localJob({ jobId, permit, run }: JobRecord): LocalJob {

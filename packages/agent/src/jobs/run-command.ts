@@ -7,10 +7,10 @@ import {
   type RunJobRequest,
   type RunJobResponse,
 } from '@muster/shared/gen/muster/agent/v1/local.js';
+import { fromDuration, toDuration } from '@muster/shared/grpc/duration.js';
 import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
 import { withinCgroup } from './cgroup.js';
-import { fromDuration, toDuration } from './durations.js';
 import { endRun, identify, runIdVariable } from './process-tree.js';
 
 /** The exit status of `muster-agent run` when the command was not permitted (EX_TEMPFAIL of sysexits.h). */
@@ -20,7 +20,7 @@ export const refusedExitCode = 75;
 export interface RunCommandOptions {
   readonly socketPath: string;
   readonly jobId: string;
-  /** How long to wait for a permit, ms. */
+  /** How long to wait for the agent, and then for a permit, ms. */
   readonly waitMs: number;
   readonly command: string;
   readonly args: readonly string[];
@@ -45,6 +45,9 @@ export async function runCommand(options: RunCommandOptions): Promise<number> {
     'grpc.keepalive_time_ms': 10_000,
     'grpc.keepalive_timeout_ms': 20_000,
   });
+  // Without an agent in this time the call fails, which is the answer.
+  const deadline = Date.now() + options.waitMs;
+  await new Promise<void>((resolve) => client.waitForReady(deadline, () => resolve()));
   const call = client.runJob();
   try {
     return await supervised(call, options);
@@ -119,7 +122,8 @@ async function runPermitted(
   await agent.gone;
   if (ended === undefined || !agent.done()) {
     tellReasons(options.tell, 'stopping', [reason('AGENT_UNREACHABLE')]);
-    await endRun({ runId: permitted.runId, ...(leader && { leader }) }, fromDuration(permitted.grace));
+    const target = { runId: permitted.runId, ...(leader && { leader }) };
+    await endRun(target, fromDuration(permitted.grace) ?? 0);
   }
   stopForwarding();
   const { code, failure } = ended ?? (await exit);

@@ -6,10 +6,10 @@ import type {
   RunJobResponse,
   StartJob,
 } from '@muster/shared/gen/muster/agent/v1/local.js';
+import { fromDuration, toDuration } from '@muster/shared/grpc/duration.js';
 import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { toStatus } from '@muster/shared/grpc/status.js';
 import { reason } from '@muster/shared/reasons.js';
-import { fromDuration, toDuration } from './durations.js';
 import type { CommandEnd, Grant, JobSupervisor } from './supervisor.js';
 
 type Call = ServerDuplexStream<RunJobRequest, RunJobResponse>;
@@ -93,7 +93,7 @@ function readStart({ jobId, wait, supervisorPid }: StartJob): {
   waitMs: number;
   supervisorPid: number;
 } {
-  const waitMs = fromDuration(wait);
+  const waitMs = fromDuration(wait) ?? 0;
   if (waitMs < 0 || waitMs > longestWaitMs) throw refusal('ARGUMENT_INVALID', { path: 'wait' });
   if (supervisorPid <= 1 || supervisorPid === process.pid) {
     throw refusal('ARGUMENT_INVALID', { path: 'supervisor_pid' });

@@ -63,6 +63,8 @@ export interface JobSupervisorOptions {
   /** Between SIGTERM and SIGKILL of what a command leaves behind, or when nobody said otherwise, ms; default 5,000. */
   readonly graceMs?: number;
   readonly clock?: Clock;
+  /** Ends the processes of a run; by default those of this machine. */
+  readonly endRun?: typeof endRun;
 }
 
 /** How many jobs are remembered after their end, so that an old permit cannot start them again. */
@@ -83,10 +85,12 @@ export class JobSupervisor {
   readonly #options: JobSupervisorOptions;
   readonly #clock: Clock;
   readonly #graceMs: number;
+  readonly #endRun: typeof endRun;
 
   constructor(options: JobSupervisorOptions) {
     this.#options = options;
     this.#graceMs = options.graceMs ?? 5_000;
+    this.#endRun = options.endRun ?? endRun;
     this.#clock = options.clock ?? systemClock;
   }
 
@@ -162,7 +166,8 @@ export class JobSupervisor {
   }
 
   /**
-   * Ends what runs of an earlier agent of this instance left behind. To be called before anything is started.
+   * Ends what runs of an earlier agent of this instance left behind. The local API does so when it has made sure that
+   * no other agent of this instance runs.
    * Errors: JOB_STOP_INCOMPLETE.
    */
   async endLeftovers(): Promise<void> {
@@ -170,7 +175,7 @@ export class JobSupervisor {
     const cgroups = leftRunCgroups(this.#options.cgroupParent ?? '', prefix);
     const targets = [{ runId: prefix }, ...cgroups.map((cgroup) => ({ runId: prefix, cgroup }))];
     for (const target of targets) {
-      if ((await endRun(target, 0, this.#clock)).length > 0) throw refusal('JOB_STOP_INCOMPLETE');
+      if ((await this.#endRun(target, 0, this.#clock)).length > 0) throw refusal('JOB_STOP_INCOMPLETE');
     }
     for (const cgroup of cgroups) cgroup.remove();
   }
@@ -178,7 +183,14 @@ export class JobSupervisor {
   #grant(runId: string, permit: Permit, request: StartRequest, supervisor: ProcessIdentity): Grant {
     const { cgroupParent } = this.#options;
     const cgroup = cgroupParent === undefined ? undefined : createRunCgroup(cgroupParent, runId);
-    const run = new ActiveRun(runId, request, supervisor, cgroup, this.#clock);
+    const run = new ActiveRun({
+      runId,
+      request,
+      supervisor,
+      cgroup,
+      clock: this.#clock,
+      endRun: this.#endRun,
+    });
     this.#runs.set(runId, run);
     const { jobId } = request;
     const lost = (): void => {

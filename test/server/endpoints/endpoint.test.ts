@@ -16,7 +16,7 @@ import {
 } from '@muster/shared/gen/muster/v1/participant.js';
 import type { ClientIdentity } from '@muster/shared/grpc/credentials.js';
 import { publicKeyHash } from '@muster/shared/pki/certificate.js';
-import { createFederation, type TestFederation } from '../../support/federation.js';
+import { createFederation, type TestFederation } from '../../support/members.js';
 import { call, connect } from '../../support/grpc-client.js';
 import { silentLogger } from '../../support/logger.js';
 

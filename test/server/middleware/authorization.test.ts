@@ -12,7 +12,7 @@ import { ParticipantServiceService } from '@muster/shared/gen/muster/v1/particip
 import { SystemServiceService } from '@muster/shared/gen/muster/v1/system.js';
 import { roles, type Role } from '@muster/shared/spiffe.js';
 import { fromServiceError } from '@muster/shared/grpc/status.js';
-import { createFederation, type TestFederation } from '../../support/federation.js';
+import { createFederation, type TestFederation } from '../../support/members.js';
 import { connect } from '../../support/grpc-client.js';
 import { silentLogger } from '../../support/logger.js';
 

@@ -68,6 +68,14 @@ export class FakeRegistry implements Registry {
     return () => void this.#listeners.delete(listener);
   }
 
+  async invite(_tx: Transaction, name: string): Promise<void> {
+    if (!this.#participants.has(name)) this.add(name, 'site');
+  }
+
+  async enroll(_tx: Transaction, name: string, publicKey: Uint8Array): Promise<void> {
+    this.#change({ ...this.#required(name), publicKey });
+  }
+
   async quarantine(_tx: Transaction, name: string, reasons: readonly Reason[]): Promise<boolean> {
     if (this.#required(name).quarantine !== undefined) return false;
     this.update(name, { quarantine: reasons });

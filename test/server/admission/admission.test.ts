@@ -16,7 +16,7 @@ import {
   stateOf,
   submit,
   testSigner,
-} from '../../support/federation.js';
+} from '../../support/job-federation.js';
 
 const both = ['site-1', 'site-2'];
 

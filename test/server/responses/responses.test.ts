@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { reason } from '@muster/shared/reasons.js';
 import { presets } from '@muster/shared/policy/responses.js';
-import { admit, audited, codes, federation, running, stateOf, submit } from '../../support/federation.js';
+import { admit, audited, codes, federation, running, stateOf, submit } from '../../support/job-federation.js';
 
 const expired = [reason('ATTESTATION_EXPIRED', { participant: 'site-2', namespace: 'x-a' })];
 

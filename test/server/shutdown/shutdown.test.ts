@@ -8,7 +8,7 @@ import {
   stateOf,
   submit,
   type Federation,
-} from '../../support/federation.js';
+} from '../../support/job-federation.js';
 
 const request = { actor: operator, reasons: [reason('OPERATOR_SHUTDOWN')], deadlineMs: 20_000 };
 

@@ -3,7 +3,7 @@ import { errorFields } from '@muster/shared/logging/logger.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
 import type { Failure, JobEvents, Signer } from '../ports.js';
-import type { JobRecord } from '../store/jobs.js';
+import { selectJobs, type JobQuery, type JobRecord } from '../store/jobs.js';
 import { DryRuns, type DryRunResult } from './dry-run.js';
 import { JobBoard, type JobBoardOptions } from './job-board.js';
 import type { JobEvent } from './job-event.js';
@@ -182,6 +182,11 @@ export class Admission {
   /** One job. Errors: JOB_UNKNOWN. */
   get(jobId: string): Promise<JobRecord> {
     return this.#board.get(jobId);
+  }
+
+  /** At most `limit` jobs, newest first. */
+  list(query: JobQuery): Promise<readonly JobRecord[]> {
+    return this.#options.store.transaction((tx) => selectJobs(tx, query));
   }
 
   /** The jobs that are being checked or may have processes somewhere. */

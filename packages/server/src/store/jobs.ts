@@ -64,12 +64,15 @@ export async function selectActiveJobs(tx: Transaction): Promise<JobRecord[]> {
   return rows.map(toRecord);
 }
 
-/** At most `limit` jobs, newest first, that were submitted before the one at a position. */
-export async function selectJobs(
-  tx: Transaction,
-  query: { readonly phase?: JobPhase; readonly before?: number; readonly limit: number },
-): Promise<JobRecord[]> {
-  const { phase, before, limit } = query;
+/** Which jobs: those in a phase, those submitted before the one at a position; at most `limit`. */
+export interface JobQuery {
+  readonly phase?: JobPhase;
+  readonly before?: number;
+  readonly limit: number;
+}
+
+/** Jobs, newest first. */
+export async function selectJobs(tx: Transaction, { phase, before, limit }: JobQuery): Promise<JobRecord[]> {
   const rows = await tx
     .selectFrom('jobs')
     .selectAll()

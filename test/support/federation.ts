@@ -1,159 +1,179 @@
-import { generateKeyPairSync } from 'node:crypto';
-import { Admission, type AdmissionOptions } from '@muster/server/admission/admission.js';
-import type { JobState } from '@muster/server/admission/job-state.js';
-import { auditLog } from '@muster/server/audit/log.js';
-import type { Signer } from '@muster/server/ports.js';
-import { Responses } from '@muster/server/responses/responses.js';
-import { Shutdown } from '@muster/server/shutdown/shutdown.js';
+import type { Attester } from '@muster/attester/attester.js';
+import { Appraiser } from '@muster/server/attestation/appraisal.js';
+import { Challenges } from '@muster/server/attestation/challenges.js';
+import { everyPeriod } from '@muster/server/attestation/schedule.js';
+import { SelfAttestation } from '@muster/server/attestation/self-attestation.js';
+import { SiteChallenges } from '@muster/server/attestation/site-challenges.js';
+import { VerdictBook } from '@muster/server/attestation/verdict-book.js';
+import { Verification } from '@muster/server/attestation/verification.js';
+import type { AuditEntry, Failure, Signer } from '@muster/server/ports.js';
+import { ParticipantRegistry } from '@muster/server/registry/participant-registry.js';
+import type { Outbox } from '@muster/server/sessions/connections.js';
 import type { Store } from '@muster/server/store/store.js';
-import type { Policy } from '@muster/shared/policy/policy.js';
-import type { Reason } from '@muster/shared/reasons.js';
+import type { EndorsementSource } from '@muster/shared/endorsements/resolve.js';
+import { requiredNamespaces, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
+import { formatSpiffeId } from '@muster/shared/spiffe.js';
+import { generateKeyPairSync } from 'node:crypto';
 import { FakeClock } from './fake-clock.js';
-import { FakeCommands } from './fake-commands.js';
-import { FakeRegistry } from './fake-registry.js';
+import { fakeEvidence, FakeVerifier, type FakeEvidence } from './fake-verifier.js';
 import { silentLogger } from './logger.js';
 import { testPolicy } from './policies.js';
 import { memoryStore } from './store.js';
+import { presenter, trustDomain, type Presenter } from './tokens.js';
 
-export const checkTimeoutMs = 30_000;
-export const longestLeaseMs = 70_000;
-export const operator = 'spiffe://hospitals.example/operator/alice';
+/** How often everybody is verified again, ms. */
+export const verificationPeriodMs = 3_600_000;
+/** How long an agent may take to answer a challenge, ms. */
+export const challengeTimeoutMs = 30_000;
 
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-export const testSigner: Signer = {
-  issuer: 'spiffe://hospitals.example/server/server',
-  trustDomain: 'hospitals.example',
-  keyId: 'key-1',
-  key: privateKey,
-  jwks: '{"keys":[]}',
-};
+/** A device of the fake namespace `x-a`, whose evidence a test changes. */
+export class FakeAttester implements Attester {
+  readonly namespace = 'x-a';
+  says: FakeEvidence = {};
+  failure: Error | undefined;
+  empty = false;
+  collections = 0;
 
-/** The server's parts that decide on jobs, over a real store, with sites that do what a test says. */
+  async collect(reportData: Uint8Array): Promise<ReturnType<typeof fakeEvidence>> {
+    this.collections += 1;
+    if (this.failure !== undefined) throw this.failure;
+    if (this.empty) return { namespace: this.namespace, evidence: new Uint8Array() };
+    return fakeEvidence(this.namespace, reportData, this.says);
+  }
+}
+
+/** The registry and attestation of a server over a store in memory; what they call is recorded. */
 export interface Federation {
-  readonly registry: FakeRegistry;
-  readonly commands: FakeCommands;
   readonly clock: FakeClock;
   readonly store: Store;
-  readonly admission: Admission;
-  readonly responses: Responses;
-  readonly shutdown: Shutdown;
-  readonly options: AdmissionOptions;
-  /** When a site's lease ends, on the clock; 0 for sites that are not here. */
-  readonly leases: Map<string, number>;
-  /** How often the server was told to end. */
-  readonly ended: { count: number };
+  readonly policy: Policy;
+  readonly registry: ParticipantRegistry;
+  readonly verifier: FakeVerifier;
+  readonly attester: FakeAttester;
+  readonly server: Presenter;
+  readonly signer: Signer;
+  readonly challenges: Challenges;
+  readonly appraiser: Appraiser;
+  readonly self: SelfAttestation;
+  readonly sites: SiteChallenges;
+  readonly verification: Verification;
+  readonly failures: Failure[];
+  readonly audit: AuditEntry[];
+  /** Adds a site that has enrolled. */
+  enroll(name: string): Promise<Presenter>;
 }
 
-/** What is different about a federation. */
-export interface FederationChanges {
-  readonly sites?: readonly string[];
-  readonly policy?: Partial<Policy>;
+/** What a test chooses. */
+export interface FederationOptions {
+  readonly policy?: Policy;
+  readonly outbox?: Outbox;
+  readonly endorsements?: EndorsementSource;
+  /** A store and clock that another server used before. */
+  readonly before?: Pick<Federation, 'store' | 'clock' | 'server' | 'signer'>;
 }
 
-/** A federation of three proven sites with leases that last. */
-export async function federation({
-  sites = ['site-1', 'site-2', 'site-3'],
-  policy = {},
-}: FederationChanges = {}): Promise<Federation> {
-  const registry = new FakeRegistry(sites);
-  const commands = new FakeCommands();
-  const clock = new FakeClock();
-  const store = await memoryStore();
-  const leases = new Map(sites.map((site) => [site, 3_600_000]));
-  const leaseEndsAt = (participant: string): number => leases.get(participant) ?? 0;
-  const options: AdmissionOptions = {
-    store,
-    registry,
-    commands,
+const nowhere: EndorsementSource = {
+  resolve: async () => ({ endorsements: { certificates: [], crls: [] }, deferred: [] }),
+};
+
+/** Composes the parts as the server does. Nothing is started. */
+export async function createFederation(options: FederationOptions = {}): Promise<Federation> {
+  const { policy = testPolicy(), outbox = { send: () => false }, endorsements = nowhere } = options;
+  const { before } = options;
+  const clock = before?.clock ?? new FakeClock();
+  const store = before?.store ?? (await memoryStore());
+  const server = before?.server ?? presenter('muster', 'server');
+  const signer = before?.signer ?? newSigner(formatSpiffeId(server.identity));
+  const logger = silentLogger;
+  const failures: Failure[] = [];
+  const audit: AuditEntry[] = [];
+  const verifier = new FakeVerifier('x-a');
+  const attester = new FakeAttester();
+  const registry = await ParticipantRegistry.load(store, { clock, policy });
+  const challenges = new Challenges(store, clock);
+  const appraiser = new Appraiser({
+    policy,
+    policyId: 'sha256:0',
+    simulatedRoots: [],
+    endorsements,
+    signer,
     clock,
-    leaseEndsAt,
-    longestLeaseMs,
-    checkTimeoutMs,
-    audit: auditLog(clock),
-    logger: silentLogger,
-    serverName: 'server',
-    stopGraceMs: 10_000,
-    policy: testPolicy(policy),
-    signer: testSigner,
-  };
-  const admission = new Admission(options);
-  await admission.start();
-  const ended = { count: 0 };
-  const shutdown = new Shutdown({ ...options, admission, endServer: () => void (ended.count += 1) });
-  const responses = new Responses({ ...options, admission, shutdown, actor: testSigner.issuer });
-  return { registry, commands, clock, store, admission, responses, shutdown, options, leases, ended };
-}
-
-/** Registers a job at the sites named. */
-export async function submit(
-  { admission }: Federation,
-  id: string,
-  participants: readonly string[],
-  byoc = false,
-): Promise<JobState> {
-  const { state } = await admission.submit({
-    id,
-    spec: { participants, byoc, name: '' },
-    submitter: operator,
+    verifiers: [verifier],
   });
-  return state;
+  const self = new SelfAttestation({
+    identity: { ...server.identity, role: 'server' },
+    privateKey: server.privateKey,
+    publicKey: server.publicKey,
+    attesters: [{ attester, tokenLifetimeMs: 600_000 }],
+    policy,
+    challenges,
+    appraiser,
+    timeoutMs: challengeTimeoutMs,
+    clock,
+  });
+  const book = new VerdictBook({
+    registry,
+    store,
+    audit: { append: async (_tx, entry) => void audit.push(entry) },
+    failures: { report: async (failure) => void failures.push(failure) },
+    logger,
+    trustDomain,
+  });
+  const sites = new SiteChallenges({
+    registry,
+    challenges,
+    appraiser,
+    book,
+    outbox,
+    requiredOf: (name) => {
+      const rule = ruleFor(policy, { role: 'site', name });
+      return rule === undefined ? [] : requiredNamespaces(rule);
+    },
+    timeoutMs: challengeTimeoutMs,
+    clock,
+    logger,
+  });
+  const verification = new Verification({
+    registry,
+    store,
+    policy,
+    self,
+    sites,
+    appraiser,
+    book,
+    schedule: everyPeriod(clock, verificationPeriodMs),
+    clock,
+    logger,
+    random: () => 0.5,
+  });
+  return {
+    clock,
+    store,
+    policy,
+    registry,
+    verifier,
+    attester,
+    server,
+    signer,
+    challenges,
+    appraiser,
+    self,
+    sites,
+    verification,
+    failures,
+    audit,
+    async enroll(name) {
+      const site = presenter(name);
+      await store.transaction(async (tx) => {
+        await registry.invite(tx, name);
+        await registry.enroll(tx, name, site.publicKey);
+      });
+      return site;
+    },
+  };
 }
 
-/** Asks for admission and lets every site that was asked answer; those not named say yes. */
-export async function admit(
-  parts: Federation,
-  id: string,
-  refusals: Readonly<Record<string, readonly Reason[]>> = {},
-): Promise<JobState> {
-  const decision = parts.admission.admit(id, operator);
-  decision.catch(() => undefined);
-  await parts.clock.advance(0);
-  const { state } = await parts.admission.get(id);
-  if (state.phase === 'checking') {
-    for (const site of state.spec.participants) {
-      const refused = refusals[site];
-      await parts.admission.siteEvents.onJobCheck(
-        site,
-        id,
-        state.generation,
-        refused === undefined,
-        refused ?? [],
-      );
-    }
-  }
-  return (await decision).state;
-}
-
-/** A job that every site runs. */
-export async function running(
-  parts: Federation,
-  id: string,
-  participants: readonly string[],
-): Promise<JobState> {
-  await submit(parts, id, participants);
-  const { generation } = await admit(parts, id);
-  for (const site of participants) {
-    await parts.admission.siteEvents.onJobReport(site, id, generation, 'RUNNING', 0, []);
-  }
-  return stateOf(parts, id);
-}
-
-/** A job as it is. */
-export async function stateOf({ admission }: Federation, id: string): Promise<JobState> {
-  return (await admission.get(id)).state;
-}
-
-/** The codes of reasons. */
-export function codes(reasons: readonly Reason[]): string[] {
-  return reasons.map(({ code }) => code);
-}
-
-/** The records of the audit log, as `action subject decision`. */
-export async function audited({ store }: Federation): Promise<string[]> {
-  const rows = await store.transaction((tx) =>
-    tx.selectFrom('audit').select('content').orderBy('seq').execute(),
-  );
-  return rows
-    .map(({ content }) => JSON.parse(content) as Record<'action' | 'subject' | 'decision', string>)
-    .map(({ action, subject, decision }) => `${action} ${subject} ${decision}`);
+function newSigner(issuer: string): Signer {
+  const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { issuer, trustDomain, keyId: 'k1', key, jwks: '{"keys":[]}' };
 }

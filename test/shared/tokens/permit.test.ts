@@ -8,7 +8,7 @@ const issuer = `spiffe://${trustDomain}/server/muster`;
 const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const signer = { issuer, trustDomain, keyId: 'k1', key };
 const jwk = { ...createPublicKey(key).export({ format: 'jwk' }), kid: 'k1', alg: 'ES256' };
-const keys = createLocalJWKSet({ keys: [jwk] } as never);
+const keys = createLocalJWKSet({ keys: [jwk] });
 const permit: Permit = {
   jobId: 'job-1',
   generation: 2,
@@ -45,7 +45,7 @@ describe('a permit', () => {
   });
 
   it('is refused when it is another kind of JWT of the same server', async () => {
-    const jwt = await new SignJWT({ muster_generation: 1, muster_participants: permit.participants as never })
+    const jwt = await new SignJWT({ muster_generation: 1, muster_participants: permit.participants })
       .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: 'k1' })
       .setIssuer(issuer)
       .setAudience(`spiffe://${trustDomain}`)

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, it } from '@jest/globals';
+import { afterAll, expect, it } from '@jest/globals';
 import { FakeClock } from '../support/fake-clock.js';
 import { muster } from '../support/cli.js';
 import { describeVectors, vectorCases, vectorPath, type VectorCase } from '../support/vectors.js';
@@ -36,6 +38,9 @@ function commandLine({ evidence, certs = [], at }: VectorCase): readonly string[
   ];
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'muster-vectors-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
 describeVectors('real SEV-SNP evidence', () => {
   it('has the expected result, case by case', async () => {
     const results = await Promise.all(
@@ -68,6 +73,13 @@ describeVectors('real SEV-SNP evidence', () => {
     if (entry === undefined) throw new Error('the manifest has no such case');
     const { out } = await muster(commandLine({ ...entry, at: '2025-06-01T00:00:00Z' }));
     expect(JSON.parse(out)).toMatchObject({ status: 'contraindicated', reasons: [{ code: 'SNP_VMPL' }] });
+    const policy = join(folder, 'policy.yaml');
+    writeFileSync(policy, 'vmpl: [0, 1]\n');
+    const allowed = await muster([
+      ...commandLine({ ...entry, at: '2025-06-01T00:00:00Z' }),
+      `--policy=${policy}`,
+    ]);
+    expect([allowed.code, JSON.parse(allowed.out)]).toMatchObject([0, { status: 'affirming', reasons: [] }]);
     const expired = await muster(commandLine({ ...entry, at: '2026-06-01T00:00:00Z' }));
     expect(expired.json()).toMatchObject({ reasons: [{ code: 'SNP_CERTIFICATE_EXPIRED' }] });
   });

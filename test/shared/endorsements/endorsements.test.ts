@@ -386,7 +386,7 @@ describe('what a verifier wants', () => {
         )
         .map(({ path }) => path.split('/')[3]?.replace(/[0-9a-f]{128}.*/, 'chip') ?? '');
     expect(paths(auxiliary, [])).toEqual(['chip']);
-    expect(paths(undefined, [stale.certificate])).toEqual(['cert_chain']);
+    expect(paths(undefined, [stale.certificate])).toEqual(['cert_chain', 'crl']);
   });
 
   it('is nothing for evidence that is none', () => {

@@ -70,7 +70,10 @@ export interface Appraisal {
 /** The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. */
 export interface EvidenceVerifier<Policy = unknown> {
   readonly namespace: string;
-  /** The namespace's part of the policy file; its parse of `{}` is the default policy. */
+  /**
+   * The namespace's part of the policy file; its parse of `{}` is the default policy. Every one has the field
+   * `revocation`, `required` by default: whether the vendor's revocation information must be at hand.
+   */
   readonly policySchema: z.ZodType<Policy>;
   /** The endorsements worth fetching for this evidence, given those at hand; empty when nothing more can be had. */
   endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[];

@@ -332,7 +332,7 @@ describe('the certificate chain', () => {
     [
       'SNP_CERTIFICATES_EXCESSIVE',
       '25 of them',
-      { certificates: (chip) => Array.from({ length: 25 }, () => chip.certificate) },
+      { certificates: () => Array.from({ length: 25 }, () => chipCertificate(milan).certificate) },
     ],
     [
       'SNP_PRODUCT_UNKNOWN',

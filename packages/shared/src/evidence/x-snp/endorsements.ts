@@ -1,5 +1,5 @@
 import type { EndorsementQuery, Endorsements, Evidence } from '../appraisal.js';
-import { parseCertificate, splitCertificates, type VendorCertificate } from '../x509.js';
+import { parseCertificate, parseCrl, splitCertificates, type VendorCertificate } from '../x509.js';
 import { parseCertificateTable } from './certificate-table.js';
 import { sortCertificates, type SnpCertificates } from './chain.js';
 import { chipCertificateChecks, hwidLength, productOfCertificate } from './chip-certificate.js';
@@ -13,20 +13,25 @@ export interface CollectedCertificates {
   readonly malformedTable: boolean;
 }
 
-/** Reads the certificates at hand and those of the table beside the report. */
+/** Reads the certificates at hand and those of the table beside the report, each once. */
 export function collectCertificates(
   { auxiliary }: Evidence,
   atHand: readonly Uint8Array[],
 ): CollectedCertificates {
   const table = auxiliary === undefined ? [] : parseCertificateTable(auxiliary);
   const split = [...atHand, ...(table ?? [])].map(splitCertificates);
-  const parsed = split.flatMap((ders) => (ders ?? []).map(parseCertificate));
+  const distinct = new Map(split.flatMap((ders) => (ders ?? []).map((der) => [keyOf(der), der])));
+  const parsed = [...distinct.values()].map(parseCertificate);
   const certificates = parsed.filter((certificate) => certificate !== undefined);
   return {
     certificates,
     unreadable: split.includes(undefined) || certificates.length < parsed.length,
     malformedTable: table === undefined,
   };
+}
+
+function keyOf(der: Uint8Array): string {
+  return Buffer.from(der).toString('base64');
 }
 
 /** The products that a report may be from: its processor says, or in version 2 the chip certificates. */
@@ -68,7 +73,8 @@ export function snpEndorsementQueries(evidence: Evidence, atHand: Endorsements):
   if (!hasChain(explicit) && !hasChain(together)) {
     queries.push({ vendor: 'amd', kind: 'certificates', path: `${kind}/v1/${product}/cert_chain` });
   }
-  if (atHand.crls.length === 0) {
+  const issuers = atHand.crls.map((der) => parseCrl(der)?.issuer);
+  if (!together.roots.some(({ subject }) => issuers.includes(subject))) {
     queries.push({ vendor: 'amd', kind: 'crl', path: `${kind}/v1/${product}/crl` });
   }
   return queries;

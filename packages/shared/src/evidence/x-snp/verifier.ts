@@ -56,8 +56,10 @@ function prove(report: SnpReport, input: Input): SnpChain | ChainFailure {
   );
   if (malformedTable) return wrong(reason('SNP_CERTIFICATE_TABLE'));
   if (unreadable) return wrong(reason('SNP_CERTIFICATE_UNREADABLE'));
-  if (certificates.length > maxCertificates) return wrong(reason('SNP_CERTIFICATES_EXCESSIVE'));
   const sorted = sortCertificates(certificates);
+  if (Object.values(sorted).flat().length > maxCertificates) {
+    return wrong(reason('SNP_CERTIFICATES_EXCESSIVE'));
+  }
   if (report.cpuid === undefined && sorted.chips.length === 0) {
     return { missing: true, reason: reason('SNP_CHIP_CERTIFICATE_MISSING') };
   }

@@ -1,0 +1,125 @@
+import { emptyChain, verifyChain, type ChainedRecord, type ChainHead } from '@muster/shared/audit/chain.js';
+import { validate } from '@muster/shared/config/load.js';
+import { MusterError, refusal } from '@muster/shared/errors.js';
+import { AuditRecord, SystemServiceService as service } from '@muster/shared/gen/muster/v1/system.js';
+import type { Command } from 'commander';
+import * as z from 'zod';
+import {
+  type Context,
+  countArgument,
+  localCommand,
+  serverCommand,
+  type ServerContext,
+  serverOptions,
+  type ServerOptions,
+  withServer,
+} from '../command.js';
+import { readText } from '../files.js';
+import { auditLine } from '../render/system.js';
+import { exitCodes, type ExitCode, type Terminal } from '../terminal.js';
+
+const maxPageSize = 1000;
+
+/** The file that `muster audit list -o json` writes. */
+const exportSchema = z.object({
+  records: z.array(
+    z.object({
+      seq: z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number),
+      content: z.string(),
+      hash: z.string(),
+      previousHash: z.string(),
+    }),
+  ),
+});
+
+interface ListOptions {
+  readonly from: number;
+  readonly limit: number;
+}
+
+/** `muster audit ...` */
+export function registerAuditCommands(program: Command, terminal: Terminal): void {
+  const group = program.command('audit').description('the hash-chained log of every decision');
+
+  serverCommand<ListOptions>(group, terminal, 'list', 'list records in order', async (context) => {
+    const { from, limit } = context.options;
+    const records: AuditRecord[] = [];
+    for await (const page of pages(context, from, limit)) records.push(...page);
+    context.print({ records: records.map((record) => AuditRecord.toJSON(record)) }, () =>
+      records.map((record) => auditLine(record, context.style)).join(''),
+    );
+    return exitCodes.done;
+  })
+    .option('--from <number>', 'the first record', countArgument, 1)
+    .option('--limit <number>', 'at most so many', countArgument, 100);
+
+  serverOptions(
+    localCommand<ServerOptions>(
+      group,
+      terminal,
+      'verify [file]',
+      'check the hash chain on this machine: of the server, or of what `list -o json` wrote',
+      (context, file) => (file === undefined ? verifyServer(context) : verifyFile(context, file)),
+    ),
+    '15s',
+  );
+}
+
+function verifyServer(context: Context<ServerOptions>): Promise<ExitCode> {
+  return withServer(context, async (connected) => {
+    let head = emptyChain;
+    for await (const page of pages(connected, 1, Infinity)) head = advance(page, head);
+    return printHead(context, head);
+  });
+}
+
+async function verifyFile(context: Context<unknown>, file: string): Promise<ExitCode> {
+  const { records } = validate(parse(file), exportSchema, 'ARGUMENT_INVALID', file);
+  const [first] = records;
+  const start = first === undefined ? emptyChain : { seq: first.seq - 1, hash: first.previousHash };
+  return printHead(context, advance(records, start));
+}
+
+/** Checks records that follow a head and returns the next head. Errors: AUDIT_CHAIN_BROKEN. */
+function advance(records: Iterable<ChainedRecord>, after: ChainHead): ChainHead {
+  const check = verifyChain(records, after);
+  if (check.intact) return check.head;
+  throw refusal('AUDIT_CHAIN_BROKEN', {
+    message: `The hash chain is broken: ${check.problem}.`,
+    path: `records[${check.seq}]`,
+  });
+}
+
+function printHead({ print, style }: Context<unknown>, head: ChainHead): ExitCode {
+  print({ intact: true, head }, () => `${style.good('intact')} to record ${head.seq}, hash ${head.hash}\n`);
+  return exitCodes.done;
+}
+
+async function* pages(
+  { server, timeoutMs }: ServerContext<unknown>,
+  from: number,
+  limit: number,
+): AsyncGenerator<readonly AuditRecord[]> {
+  let left = limit;
+  for (let next = from, more = true; more && left > 0;) {
+    const pageSize = Math.min(maxPageSize, left);
+    const request = { fromSeq: BigInt(next), pageSize };
+    const { records } = await server.call(service.listAuditRecords, request, timeoutMs);
+    yield records;
+    next += records.length;
+    left -= records.length;
+    more = records.length === pageSize;
+  }
+}
+
+function parse(file: string): unknown {
+  try {
+    return JSON.parse(readText(file));
+  } catch (cause) {
+    if (cause instanceof MusterError) throw cause;
+    throw refusal('ARGUMENT_INVALID', { message: `${file} is not JSON.`, path: file }, cause);
+  }
+}

@@ -1,4 +1,4 @@
-import { constants, createHash, createPublicKey, verify, X509Certificate, type KeyObject } from 'node:crypto';
+import { constants, createHash, verify, X509Certificate, type KeyObject } from 'node:crypto';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { Certificate, CertificateList, Extension, KeyUsage, KeyUsageFlags, Name } from '@peculiar/asn1-x509';
 
@@ -64,7 +64,8 @@ export function parseCertificate(der: Uint8Array): VendorCertificate | undefined
     if (byOid.size !== extensions.length) throw new Error('an extension is repeated');
     if (tbsCertificate.signature.algorithm !== signatureAlgorithm.algorithm)
       throw new Error('the algorithms differ');
-    const spki = strict.publicKey.export({ type: 'spki', format: 'der' });
+    const { publicKey } = strict;
+    const spki = publicKey.export({ type: 'spki', format: 'der' });
     return {
       subject: nameKey(tbsCertificate.subject),
       issuer: nameKey(tbsCertificate.issuer),
@@ -73,7 +74,7 @@ export function parseCertificate(der: Uint8Array): VendorCertificate | undefined
       serial: serialKey(tbsCertificate.serialNumber),
       notBefore: tbsCertificate.validity.notBefore.getTime(),
       notAfter: tbsCertificate.validity.notAfter.getTime(),
-      publicKey: createPublicKey({ key: spki, type: 'spki', format: 'der' }),
+      publicKey,
       fingerprint: createHash('sha256').update(spki).digest('hex'),
       extensions: byOid,
       criticalExtensions: critical(extensions),

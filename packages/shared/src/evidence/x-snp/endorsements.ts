@@ -73,8 +73,8 @@ export function snpEndorsementQueries(evidence: Evidence, atHand: Endorsements):
   if (!hasChain(explicit) && !hasChain(together)) {
     queries.push({ vendor: 'amd', kind: 'certificates', path: `${kind}/v1/${product}/cert_chain` });
   }
-  const issuers = atHand.crls.map((der) => parseCrl(der)?.issuer);
-  if (!together.roots.some(({ subject }) => issuers.includes(subject))) {
+  const issuers = new Set(atHand.crls.map((der) => parseCrl(der)?.issuer));
+  if (!together.roots.some(({ subject }) => issuers.has(subject))) {
     queries.push({ vendor: 'amd', kind: 'crl', path: `${kind}/v1/${product}/crl` });
   }
   return queries;

@@ -1,5 +1,5 @@
 import { createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { x509 } from '@muster/shared/pki/x509.js';
 import type { Clock } from '@muster/shared/clock.js';
@@ -54,6 +54,7 @@ export async function openAuthority(
   trustDomain: string,
   clock: Clock,
 ): Promise<CertificateAuthority> {
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
   const key = await loadOrCreateKey(join(dataDirectory, 'ca-key.pem'));
   const file = join(dataDirectory, 'ca.pem');
   const now = clock.now();

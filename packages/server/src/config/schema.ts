@@ -60,7 +60,9 @@ export const configSchema = z.strictObject({
     session: address,
     enrollment: address,
     /** DNS names and IP addresses that clients use; they go into the certificate. */
-    advertise: z.array(z.string().min(1).max(253)).default([]),
+    advertise: z
+      .array(z.string().regex(/^[a-zA-Z0-9.:-]{1,253}$/, 'expected a DNS name or an IP address'))
+      .default([]),
   }),
   policy: file,
   attesters: attestersConfigSchema.default([]),

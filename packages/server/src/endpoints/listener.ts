@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { refusal, type MusterError } from '@muster/shared/errors.js';
 
 /** Where an endpoint listens and how many connections it holds. */
 export interface ListenOptions {
@@ -22,7 +23,7 @@ export interface Listener {
 
 /**
  * Opens a port for a gRPC server. Connections above the limits are closed before TLS begins, because a handshake is
- * what an attacker would have this server pay for. Errors: those of the system, such as EADDRINUSE.
+ * what an attacker would have this server pay for. Errors: LISTEN_FAILED.
  */
 export async function listen(
   server: Server,
@@ -38,7 +39,7 @@ export async function listen(
   });
   listening.maxConnections = options.maxConnections;
   await new Promise<void>((resolve, reject) => {
-    listening.once('error', reject);
+    listening.once('error', (cause) => reject(listenFailed(options, cause)));
     listening.listen({ host: options.host, port: options.port }, resolve);
   });
   return {
@@ -46,6 +47,14 @@ export async function listen(
     close: () => void listening.close(),
     destroy: () => connections.destroy(),
   };
+}
+
+function listenFailed({ host, port }: ListenOptions, cause: Error): MusterError {
+  return refusal(
+    'LISTEN_FAILED',
+    { message: `The server cannot listen on ${host}:${port}: ${cause.message}.` },
+    cause,
+  );
 }
 
 /** The open connections, so many of each address. */

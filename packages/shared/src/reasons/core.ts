@@ -67,6 +67,11 @@ export const coreReasons = {
     summary: 'The system is shutting down.',
     remedy: 'Start the server again before you call.',
   },
+  LISTEN_FAILED: {
+    status: 'UNAVAILABLE',
+    summary: 'The server cannot listen on an address of its configuration.',
+    remedy: 'Check `listen` in the configuration and that no other process uses the port.',
+  },
   SERVER_UNREACHABLE: {
     status: 'UNAVAILABLE',
     summary: 'The server cannot be reached.',

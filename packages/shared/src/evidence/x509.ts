@@ -1,6 +1,14 @@
 import { constants, createHash, verify, X509Certificate, type KeyObject } from 'node:crypto';
 import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate, CertificateList, Extension, KeyUsage, KeyUsageFlags, Name } from '@peculiar/asn1-x509';
+import {
+  type AlgorithmIdentifier,
+  Certificate,
+  CertificateList,
+  type Extension,
+  KeyUsage,
+  KeyUsageFlags,
+  type Name,
+} from '@peculiar/asn1-x509';
 
 /** What vendors' chains are checked by (RFC 5280, section 4.1). Nothing in it is trusted before its signature holds. */
 export interface VendorCertificate {
@@ -51,19 +59,14 @@ const rsaPssOid = '1.2.840.113549.1.1.10';
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
 export function parseCertificate(der: Uint8Array): VendorCertificate | undefined {
   return attempt(() => {
-    requireOneElement(der);
-    const { tbsCertificate, tbsCertificateRaw, signatureAlgorithm, signatureValue } = AsnConvert.parse(
-      der,
-      Certificate,
-    );
+    const { tbsCertificate, tbsCertificateRaw, signatureValue } = AsnConvert.parse(der, Certificate);
     const strict = new X509Certificate(der);
     const extensions = tbsCertificate.extensions ?? [];
     const byOid = new Map(
       extensions.map(({ extnID, extnValue }) => [extnID, new Uint8Array(extnValue.buffer)]),
     );
     if (byOid.size !== extensions.length) throw new Error('an extension is repeated');
-    if (tbsCertificate.signature.algorithm !== signatureAlgorithm.algorithm)
-      throw new Error('the algorithms differ');
+    const signed = requireExact(der, tbsCertificateRaw, tbsCertificate.signature, signatureValue);
     const { publicKey } = strict;
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     return {
@@ -83,11 +86,7 @@ export function parseCertificate(der: Uint8Array): VendorCertificate | undefined
         strict.ca &&
         hasKeyUsage(byOid.get(keyUsageOid), KeyUsageFlags.keyCertSign),
       mayIssueCrls: hasKeyUsage(byOid.get(keyUsageOid), KeyUsageFlags.cRLSign),
-      signed: {
-        algorithm: signatureAlgorithm.algorithm,
-        data: received(tbsCertificateRaw),
-        signature: new Uint8Array(signatureValue),
-      },
+      signed,
     };
   });
 }
@@ -107,13 +106,8 @@ export function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] | un
 /** Reads a DER certificate revocation list; undefined when it is anything else or has trailing bytes. */
 export function parseCrl(der: Uint8Array): VendorCrl | undefined {
   return attempt(() => {
-    requireOneElement(der);
-    const { tbsCertList, tbsCertListRaw, signatureAlgorithm, signature } = AsnConvert.parse(
-      der,
-      CertificateList,
-    );
-    if (tbsCertList.signature.algorithm !== signatureAlgorithm.algorithm)
-      throw new Error('the algorithms differ');
+    const { tbsCertList, tbsCertListRaw, signature } = AsnConvert.parse(der, CertificateList);
+    const signed = requireExact(der, tbsCertListRaw, tbsCertList.signature, signature);
     return {
       issuer: nameKey(tbsCertList.issuer),
       thisUpdate: tbsCertList.thisUpdate.getTime(),
@@ -123,11 +117,7 @@ export function parseCrl(der: Uint8Array): VendorCrl | undefined {
         serial: serialKey(entry.userCertificate),
         criticalExtensions: critical(entry.crlEntryExtensions ?? []),
       })),
-      signed: {
-        algorithm: signatureAlgorithm.algorithm,
-        data: received(tbsCertListRaw),
-        signature: new Uint8Array(signature),
-      },
+      signed,
     };
   });
 }
@@ -151,21 +141,29 @@ function attempt<T>(parse: () => T): T | undefined {
   }
 }
 
-/** Throws unless the bytes are exactly one SEQUENCE in DER. */
-function requireOneElement(der: Uint8Array): void {
-  const [tag, first = 0] = der;
-  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  if (tag !== 0x30 || lengthBytes > 3 || first === 0x80) throw new Error('not a SEQUENCE');
-  const length =
-    lengthBytes === 0
-      ? first
-      : der.subarray(2, 2 + lengthBytes).reduce((total, byte) => total * 256 + byte, 0);
-  if (2 + lengthBytes + length !== der.length) throw new Error('trailing or missing bytes');
+/**
+ * Throws unless the bytes are exactly the DER of the signed part, its own algorithm again (RFC 5280, section 4.1.1.2)
+ * and the signature: what the signature does not cover leaves no choice, and nothing follows.
+ */
+function requireExact(
+  der: Uint8Array,
+  signedPart: ArrayBuffer | undefined,
+  algorithm: AlgorithmIdentifier,
+  signature: ArrayBuffer,
+): SignedData {
+  const data = Buffer.from(signedPart ?? new ArrayBuffer());
+  const bits = Buffer.concat([Uint8Array.of(0), Buffer.from(signature)]);
+  const parts = [data, Buffer.from(AsnConvert.serialize(algorithm)), encode(0x03, bits)];
+  if (!encode(0x30, Buffer.concat(parts)).equals(der)) throw new Error('not in the one form that DER allows');
+  return { algorithm: algorithm.algorithm, data, signature: new Uint8Array(signature) };
 }
 
-function received(raw: ArrayBuffer | undefined): Uint8Array {
-  if (raw === undefined) throw new Error('the signed bytes were not kept');
-  return new Uint8Array(raw);
+/** A DER element with a definite length (X.690, section 10.1). */
+function encode(tag: number, content: Uint8Array): Buffer {
+  const hex = content.length.toString(16);
+  const length = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
+  const prefix = content.length < 0x80 ? [] : [0x80 | length.length];
+  return Buffer.concat([Uint8Array.of(tag, ...prefix, ...length), content]);
 }
 
 function critical(extensions: readonly Extension[]): readonly string[] {

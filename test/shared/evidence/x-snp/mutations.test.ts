@@ -5,6 +5,7 @@ import { parseReport } from '@muster/shared/evidence/x-snp/report.js';
 import { snpVerifier } from '@muster/shared/evidence/x-snp/verifier.js';
 import { parseCertificate, parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
 import fc from 'fast-check';
+import { snpCase } from '../../../support/snp-case.js';
 import { certificateGuids, certificateTable } from '../../../support/snp-report.js';
 import { describeVectors, vector, vectorCases } from '../../../support/vectors.js';
 
@@ -64,6 +65,29 @@ describeVectors('real reports, changed', () => {
       { numRuns: 10 },
     );
   });
+});
+
+it('every changed byte of a certificate or revocation list is refused', () => {
+  const input = snpCase();
+  const [chip, ask, , ark] = input.endorsements.certificates;
+  const [crl] = input.endorsements.crls;
+  const items = [chip, ask, ark, crl].filter((bytes) => bytes !== undefined);
+  const change = fc.record({
+    bit: fc.integer({ min: 0, max: 7 }),
+    at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    item: fc.integer({ min: 0, max: 3 }),
+  });
+  fc.assert(
+    fc.property(change, ({ bit, at, item }) => {
+      const changed = items.map((bytes) => Uint8Array.from(bytes));
+      const spoilt = changed[item] ?? new Uint8Array();
+      const offset = Math.floor(at * spoilt.length);
+      spoilt[offset] = (spoilt[offset] ?? 0) ^ (1 << bit);
+      const endorsements = { certificates: changed.slice(0, 3), crls: changed.slice(3) };
+      return snpVerifier.appraise({ ...input, endorsements }).status !== 'affirming';
+    }),
+    { numRuns: 400 },
+  );
 });
 
 it('parsers answer anything, and never throw', () => {

@@ -9,7 +9,7 @@ import type { Attester } from '@muster/attester/attester.js';
 import { snpVerifier } from '@muster/shared/evidence/x-snp/verifier.js';
 import { createVendor, type SimulatedVendor } from '../devices/snp/vendor.js';
 import { snpReport } from '../support/snp-report.js';
-import { until } from '../support/until.js';
+import { eventually } from '../support/eventually.js';
 import { startSimulatedDevice, type SimulatedDevice } from '../support/simulated-device.js';
 
 const reportData = Uint8Array.from({ length: 64 }, (_, index) => index);
@@ -215,7 +215,7 @@ describe('with a directory served by hand', () => {
     await writer.close();
     const served = serve(() => healthy);
     let evidence: unknown;
-    await until(async () => {
+    await eventually(async () => {
       evidence = await snp.collect(reportData).catch(() => undefined);
       return evidence !== undefined;
     }, 'evidence');

@@ -8,7 +8,7 @@ import { collectFromSevGuest } from '@muster/attester/x-snp/sev-guest.js';
 import type { Evidence } from '@muster/shared/evidence/appraisal.js';
 import { systemClock, type Clock } from '@muster/shared/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { until } from '../support/until.js';
+import { eventually } from '../support/eventually.js';
 
 const reportData = Uint8Array.from({ length: 64 }, (_, index) => 255 - index);
 const never = new AbortController().signal;
@@ -82,7 +82,7 @@ function hasCompiler(): boolean {
     const failure = collect({ mode: 'always-busy' }, undefined, clock)
       .catch((error: unknown) => error)
       .finally(() => (over = true));
-    await until(async () => {
+    await eventually(async () => {
       await clock.advance(20_000);
       return over;
     }, 'an end');

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { until } from '../../support/until.js';
+import { eventually } from '../../support/eventually.js';
 import { createRunCgroup, ownCgroup } from '@muster/agent/jobs/cgroup.js';
 import type { Permit } from '@muster/agent/jobs/job-record.js';
+import { identify, type ProcessIdentity } from '@muster/agent/jobs/process-tree.js';
 import type { SiteStatus } from '@muster/agent/jobs/local-api.js';
 
 /** A permit that has not expired. */
@@ -46,8 +47,18 @@ export function startProcess(name: 'wrapper' | 'agent', args: readonly string[])
 
 /** The number that a process wrote into a file, once it has. */
 export async function pidIn(file: string): Promise<number> {
-  await until(() => existsSync(file) && readFileSync(file, 'utf8').endsWith('\n'), `a number in ${file}`);
+  await eventually(
+    () => existsSync(file) && readFileSync(file, 'utf8').endsWith('\n'),
+    `a number in ${file}`,
+  );
   return Number(readFileSync(file, 'utf8'));
+}
+
+/** A process that runs. */
+export function processOf(pid: number | undefined): ProcessIdentity {
+  const identity = identify(pid ?? 0);
+  if (identity === undefined) throw new Error(`there is no process ${pid}`);
+  return identity;
 }
 
 /** Whether a process exists; a zombie does not count. */

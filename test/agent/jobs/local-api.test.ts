@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,8 +14,8 @@ import {
   type RunJobRequest,
   type RunJobResponse,
 } from '@muster/shared/gen/muster/agent/v1/local.js';
-import { permitFor, siteStatus, startProcess } from './fixtures.js';
-import { until } from '../../support/until.js';
+import { exists, permitFor, processOf, siteStatus, startProcess } from './fixtures.js';
+import { eventually } from '../../support/eventually.js';
 
 let directory: string;
 let socketPath: string;
@@ -50,7 +51,7 @@ describe('the socket', () => {
   it('of an agent that is gone is replaced', async () => {
     const other = join(directory, 'other', 'agent.sock');
     const agent = startProcess('agent', [other, '', 'x']);
-    await until(() => agent.output().includes('ready'), 'an agent');
+    await eventually(() => agent.output().includes('ready'), 'an agent');
     agent.child.kill('SIGKILL');
     await agent.ended;
     expect(statSync(other).isSocket()).toBe(true);
@@ -107,9 +108,14 @@ describe('the status', () => {
 });
 
 describe('a stream', () => {
-  const start = (supervisorPid: number, seconds = 0n): RunJobRequest['message'] => ({
+  const start = (supervisorPid: number, seconds = 0n, startTime?: bigint): RunJobRequest['message'] => ({
     $case: 'start',
-    value: { jobId: 'job-1', wait: { seconds, nanos: 0 }, supervisorPid },
+    value: {
+      jobId: 'job-1',
+      wait: { seconds, nanos: 0 },
+      supervisorPid,
+      supervisorStartTime: startTime ?? BigInt(processOf(supervisorPid).startTime),
+    },
   });
 
   const talk = async (messages: RunJobRequest['message'][]): Promise<ServiceError | RunJobResponse[]> => {
@@ -138,19 +144,45 @@ describe('a stream', () => {
     expect(await talk(messages)).toMatchObject({ code: status.INVALID_ARGUMENT });
   });
 
-  it('in the name of a process that cannot be seen is refused', async () => {
+  it.each([
+    ['that cannot be seen', 2 ** 22 + 1],
+    ['that is not the one it says', process.ppid],
+  ])('in the name of a process %s is refused', async (_name, pid) => {
     await serve();
     supervisor.permit(permitFor('job-1', 1n));
-    expect(await talk([start(2 ** 22 + 1)])).toMatchObject([
+    expect(await talk([start(pid, 0n, 1n)])).toMatchObject([
       { message: { $case: 'refused', value: { reasons: [{ code: 'JOB_SUPERVISION_LOST' }] } } },
     ]);
+  });
+
+  it('about a process that its sender did not start loses permission, and harms no bystander', async () => {
+    await serve();
+    supervisor.permit(permitFor('job-1', 1n));
+    const [sender, bystander] = ['sender', 'bystander'].map(() =>
+      spawn('sleep', ['1000'], { detached: true }),
+    );
+    const asking = client();
+    const call = asking.runJob();
+    call.on('error', () => undefined);
+    call.once('data', () =>
+      call.write({ message: { $case: 'started', value: { pid: bystander?.pid ?? 0 } } }),
+    );
+    call.write({ message: start(sender?.pid ?? 0) });
+    // It does not answer to the stop that follows, so it is killed.
+    const signal = await new Promise((resolve) => sender?.once('exit', (_code, name) => resolve(name)));
+    expect(signal).toBe('SIGKILL');
+    expect(exists(bystander?.pid ?? 0)).toBe(true);
+    bystander?.kill('SIGKILL');
+    asking.close();
+    call.cancel();
+    await eventually(() => supervisor.running().length === 0, 'the end of the run');
   });
 
   it('of a message that is too large is refused', async () => {
     await serve();
     const huge = {
       $case: 'start',
-      value: { jobId: 'x'.repeat(70_000), wait: undefined, supervisorPid: 2 },
+      value: { jobId: 'x'.repeat(70_000), wait: undefined, supervisorPid: 2, supervisorStartTime: 1n },
     } as const;
     expect(await talk([huge])).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
   });

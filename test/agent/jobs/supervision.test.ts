@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -15,9 +15,10 @@ import {
   siteStatus,
   startProcess,
   type Running,
+  processOf,
 } from './fixtures.js';
 import { FakeClock } from '../../support/fake-clock.js';
-import { until } from '../../support/until.js';
+import { eventually } from '../../support/eventually.js';
 
 const why = reason('ATTESTATION_EXPIRED');
 const cgroupParent = delegatedCgroup();
@@ -118,7 +119,7 @@ describe('a command that is not permitted', () => {
 
   it('starts when the permit arrives while it waits', async () => {
     const command = runJob('job-1', 'exit 0', 60_000);
-    await until(() => command.child.pid !== undefined, 'a supervisor');
+    await eventually(() => command.child.pid !== undefined, 'a supervisor');
     supervisor.permit(permitFor('job-1', 1n));
     expect(await command.ended).toBe(0);
   });
@@ -151,9 +152,9 @@ describe('a command that is not permitted', () => {
   it('waits for an agent that is not there yet', async () => {
     const socket = file('late/agent.sock');
     const command = run('wrapper', socket, 'job-1', '60000', 'sh', '-c', 'exit 6');
-    await until(() => existsSync(`/proc/${command.child.pid}`), 'a supervisor');
+    await eventually(() => existsSync(`/proc/${command.child.pid}`), 'a supervisor');
     const agent = run('agent', socket, 'job-1', 'late');
-    await until(() => agent.output().includes('ready'), 'an agent');
+    await eventually(() => agent.output().includes('ready'), 'an agent');
     expect(await command.ended).toBe(6);
   });
 
@@ -211,13 +212,26 @@ describe('a stop', () => {
     expect(supervisor.running()).toEqual([{ jobId: 'job-1', generation: 2n }]);
   });
 
+  it('that comes right after permission leaves nothing running', async () => {
+    for (const job of ['job-1', 'job-2', 'job-3']) {
+      supervisor.permit(permitFor(job, 1n));
+      const command = runJob(job, `echo $$ > ${file(job)}; sleep 1000`);
+      await eventually(() => supervisor.running().length > 0, 'permission');
+      expect(await supervisor.stop(job, 1n, 100, [why])).toEqual({ stopped: true });
+      const started = existsSync(file(job)) && readFileSync(file(job), 'utf8') !== '';
+      if (started) expect(exists(await pidIn(file(job)))).toBe(false);
+      expect([75, 137, 143]).toContain(await command.ended);
+      expect(reports.at(-1)).toMatchObject({ jobId: job, state: 'STOPPED' });
+    }
+  });
+
   it('of everything ends every job', async () => {
     for (const job of ['job-1', 'job-2']) {
       supervisor.permit(permitFor(job, 1n));
       runJob(job, `echo $$ > ${file(job)}; sleep 1000`);
     }
     const pids = await Promise.all(['job-1', 'job-2'].map((job) => pidIn(file(job))));
-    await until(() => reports.length === 2, 'two reports');
+    await eventually(() => reports.length === 2, 'two reports');
     expect(await supervisor.stopAll(0, [why])).toEqual({ stopped: true });
     expect(pids.map(exists)).toEqual([false, false]);
   });
@@ -280,7 +294,7 @@ describe('what fails closed', () => {
     const request = {
       jobId: 'job-1',
       waitMs: 0,
-      supervisorPid: process.ppid,
+      supervisor: processOf(process.ppid),
       signal,
       onStop: () => undefined,
     };
@@ -314,7 +328,7 @@ describe('what fails closed', () => {
     const command = runJob('job-1', `${daemon(file('daemon'))}; echo $$ > ${file('pid')}; sleep 1000`);
     const pids = [await pidIn(file('daemon')), await pidIn(file('pid'))];
     command.child.kill('SIGKILL');
-    await until(() => reports.some(({ state }) => state === 'FAILED'), 'a report');
+    await eventually(() => reports.some(({ state }) => state === 'FAILED'), 'a report');
     expect(pids.map(exists)).toEqual([false, false]);
     expect(reports.at(-1)?.reasons).toMatchObject([{ code: 'JOB_SUPERVISION_LOST' }]);
   });
@@ -322,7 +336,7 @@ describe('what fails closed', () => {
   it('the agent is killed: the command and its daemons end', async () => {
     const socket = file('other/agent.sock');
     const agent = run('agent', socket, 'job-1', 'o1');
-    await until(() => agent.output().includes('ready'), 'an agent');
+    await eventually(() => agent.output().includes('ready'), 'an agent');
     const command = run(
       'wrapper',
       socket,
@@ -342,7 +356,7 @@ describe('what fails closed', () => {
   it('agent and supervisor are killed: the next agent ends what they left', async () => {
     const socket = file('other/agent.sock');
     const agent = run('agent', socket, 'job-1', 'o2');
-    await until(() => agent.output().includes('ready'), 'an agent');
+    await eventually(() => agent.output().includes('ready'), 'an agent');
     const command = run('wrapper', socket, 'job-1', '0', 'sh', '-c', `echo $$ > ${file('pid')}; sleep 1000`);
     const pid = await pidIn(file('pid'));
     command.child.kill('SIGSTOP');
@@ -352,7 +366,7 @@ describe('what fails closed', () => {
     await command.ended;
     expect(exists(pid)).toBe(true);
     const next = run('agent', socket, '', 'o2');
-    await until(() => next.output().includes('ready'), 'the next agent');
+    await eventually(() => next.output().includes('ready'), 'the next agent');
     expect(exists(pid)).toBe(false);
   });
 
@@ -360,7 +374,7 @@ describe('what fails closed', () => {
     supervisor.permit(permitFor('job-1', 1n));
     const command = runJob('job-1', `echo $$ > ${file('pid')}; sleep 1000`);
     const pid = await pidIn(file('pid'));
-    await until(() => reports.length === 1, 'a report');
+    await eventually(() => reports.length === 1, 'a report');
     command.child.kill('SIGSTOP');
     expect(await supervisor.stop('job-1', 1n, 100, [why])).toEqual({ stopped: true });
     expect(exists(pid)).toBe(false);

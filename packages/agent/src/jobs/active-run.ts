@@ -2,8 +2,8 @@ import { sleep, type Clock } from '@muster/shared/clock.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import type { RunCgroup } from './cgroup.js';
 import {
-  carriesRunId,
   identify,
+  identifyChild,
   isAlive,
   signalProcess,
   type endRun,
@@ -16,8 +16,8 @@ export interface StartRequest {
   readonly jobId: string;
   /** How long to wait for a permit, ms. */
   readonly waitMs: number;
-  /** The asking process. */
-  readonly supervisorPid: number;
+  /** The asking process, which will start the command. */
+  readonly supervisor: ProcessIdentity;
   /** Aborted when the asking process has gone. */
   readonly signal: AbortSignal;
   /** Called at most once, when permission is taken back. */
@@ -31,8 +31,6 @@ const settleMs = 1_000;
 export interface ActiveRunParts {
   readonly runId: string;
   readonly request: StartRequest;
-  /** The process that starts the command. */
-  readonly supervisor: ProcessIdentity;
   readonly cgroup: RunCgroup | undefined;
   readonly clock: Clock;
   readonly endRun: typeof endRun;
@@ -60,11 +58,15 @@ export class ActiveRun {
     this.over = new Promise((resolve) => (this.#isOver = resolve));
   }
 
-  /** Notes the command's process. False when it runs and cannot be supervised: another user's, or not of this run. */
+  /**
+   * Notes the command's process, which must be a child of the supervisor. False when it runs and cannot be supervised:
+   * it is no such child, or belongs to another user.
+   */
   lead(pid: number): boolean {
-    this.#leader = identify(pid);
-    if (this.#toldToStop && this.#leader !== undefined) signalProcess(this.#leader, 'SIGTERM');
-    return this.#leader === undefined || carriesRunId(pid, this.#parts.runId) || !isAlive(this.#leader);
+    if (this.#leader !== undefined || identify(pid) === undefined) return true;
+    this.#leader = identifyChild(this.#parts.request.supervisor, pid);
+    if (this.#leader === undefined) return false;
+    return signalProcess(this.#leader, this.#toldToStop ? 'SIGTERM' : 0) || !isAlive(this.#leader);
   }
 
   /** The command's supervisor has said that it starts nothing more, or is gone. */
@@ -82,10 +84,10 @@ export class ActiveRun {
       this.#toldToStop = true;
       this.#parts.request.onStop(graceMs, reasons);
     }
-    const { clock, cgroup, supervisor, endRun } = this.#parts;
+    const { clock, cgroup, request, endRun } = this.#parts;
     await endRun(this.#target(), graceMs, clock);
     if (!(await this.#hasSettledInTime())) {
-      signalProcess(supervisor, 'SIGKILL');
+      signalProcess(request.supervisor, 'SIGKILL');
       await this.#hasSettledInTime();
     }
     // The supervisor may have started the command after the first look.

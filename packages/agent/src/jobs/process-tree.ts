@@ -38,13 +38,20 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return entry === undefined ? undefined : { pid, startTime: entry.startTime };
 }
 
+/** The identity of a process that is a child of another one; undefined when there is none of this number. */
+export function identifyChild(parent: ProcessIdentity, pid: number): ProcessIdentity | undefined {
+  const entry = readEntry(pid);
+  const isChild = entry?.parent === parent.pid && isAlive(parent);
+  return isChild ? { pid, startTime: entry.startTime } : undefined;
+}
+
 /** Whether a process, found by its number and start time, still runs. */
 export function isAlive(process: ProcessIdentity): boolean {
   return identify(process.pid)?.startTime === process.startTime;
 }
 
-/** Sends a signal to exactly this process. False when it is gone or belongs to somebody else. */
-export function signalProcess(target: ProcessIdentity, signal: NodeJS.Signals): boolean {
+/** Sends a signal, or 0 to try, to exactly this process. False when it is gone or belongs to somebody else. */
+export function signalProcess(target: ProcessIdentity, signal: NodeJS.Signals | 0): boolean {
   try {
     return isAlive(target) && process.kill(target.pid, signal);
   } catch {
@@ -53,7 +60,7 @@ export function signalProcess(target: ProcessIdentity, signal: NodeJS.Signals): 
 }
 
 /** Whether the environment that a process was started with names the run. False when it may not be read. */
-export function carriesRunId(pid: number, runId: string): boolean {
+function carriesRunId(pid: number, runId: string): boolean {
   return `\0${readProc(pid, 'environ') ?? ''}`.includes(`\0${runIdVariable}=${runId}`);
 }
 

@@ -62,7 +62,12 @@ async function supervised(call: Call, options: RunCommandOptions): Promise<numbe
   const agent = listen(call, (reasons) => tellReasons(tell, 'stopping', reasons));
   send(call, {
     $case: 'start',
-    value: { jobId: options.jobId, wait: toDuration(options.waitMs), supervisorPid: process.pid },
+    value: {
+      jobId: options.jobId,
+      wait: toDuration(options.waitMs),
+      supervisorPid: process.pid,
+      supervisorStartTime: BigInt(identify(process.pid)?.startTime ?? 0),
+    },
   });
   const answer = await Promise.race([agent.answer, agent.gone]);
   if (answer?.$case === 'permitted') return await runPermitted(call, agent, answer.value, options);

@@ -10,6 +10,7 @@ import { fromDuration, toDuration } from '@muster/shared/grpc/duration.js';
 import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { toStatus } from '@muster/shared/grpc/status.js';
 import { reason } from '@muster/shared/reasons.js';
+import type { StartRequest } from './active-run.js';
 import type { CommandEnd, Grant, JobSupervisor } from './supervisor.js';
 
 type Call = ServerDuplexStream<RunJobRequest, RunJobResponse>;
@@ -52,13 +53,14 @@ export function superviseCall(call: Call, supervisor: JobSupervisor): void {
     });
     void granted.over.then(() => call.end());
   };
-  const onStop: Parameters<JobSupervisor['start']>[0]['onStop'] = (graceMs, reasons) =>
+  const onStop: StartRequest['onStop'] = (graceMs, reasons) =>
     send(call, {
       $case: 'stop',
       value: { grace: toDuration(graceMs), reasons: reasons.map(toReasonMessage) },
     });
 
   const receive = (message: Message | undefined): void => {
+    if (gone.signal.aborted) return;
     if (message?.$case === 'start' && !asked) {
       asked = true;
       ask(message.value).catch((error: unknown) => (isRefusal(error) ? refuse(call, error) : fail(error)));
@@ -88,17 +90,12 @@ function refuse(call: Call, { reasons }: MusterError): void {
   call.end();
 }
 
-function readStart({ jobId, wait, supervisorPid }: StartJob): {
-  jobId: string;
-  waitMs: number;
-  supervisorPid: number;
-} {
-  const waitMs = fromDuration(wait) ?? 0;
+function readStart(start: StartJob): Pick<StartRequest, 'jobId' | 'waitMs' | 'supervisor'> {
+  const { jobId, supervisorPid: pid } = start;
+  const waitMs = fromDuration(start.wait) ?? 0;
   if (waitMs < 0 || waitMs > longestWaitMs) throw refusal('ARGUMENT_INVALID', { path: 'wait' });
-  if (supervisorPid <= 1 || supervisorPid === process.pid) {
-    throw refusal('ARGUMENT_INVALID', { path: 'supervisor_pid' });
-  }
-  return { jobId, waitMs, supervisorPid };
+  if (pid <= 1 || pid === process.pid) throw refusal('ARGUMENT_INVALID', { path: 'supervisor_pid' });
+  return { jobId, waitMs, supervisor: { pid, startTime: String(start.supervisorStartTime) } };
 }
 
 function readEnd({ end }: JobExited): CommandEnd {

@@ -14,7 +14,7 @@ import {
   type JobReport,
   type Permit,
 } from './job-record.js';
-import { endRun, identify, type ProcessIdentity } from './process-tree.js';
+import { endRun, isAlive } from './process-tree.js';
 
 /** What became of a request to stop. */
 export type StopOutcome =
@@ -149,14 +149,13 @@ export class JobSupervisor {
    * already; JOB_SUPERVISION_LOST when the asking process cannot be seen.
    */
   async start(request: StartRequest): Promise<Grant> {
-    const supervisor = identify(request.supervisorPid);
-    if (supervisor === undefined) throw refusal('JOB_SUPERVISION_LOST');
+    if (!isAlive(request.supervisor)) throw refusal('JOB_SUPERVISION_LOST');
     const runId = `${this.#options.instance}-${randomUUID()}`;
     const deadline = this.#clock.monotonic() + request.waitMs;
     for (;;) {
       request.signal.throwIfAborted();
       const answer = this.#dispatch(request.jobId, { type: 'asked', runId, now: this.#clock.now() });
-      if (answer?.type === 'grant') return this.#grant(runId, answer.permit, request, supervisor);
+      if (answer?.type === 'grant') return this.#grant(runId, answer.permit, request);
       const left = deadline - this.#clock.monotonic();
       if (answer === undefined || answer.final || left <= 0) {
         throw new MusterError(answer?.reasons ?? [reason('JOB_NOT_ADMITTED')]);
@@ -180,13 +179,12 @@ export class JobSupervisor {
     for (const cgroup of cgroups) cgroup.remove();
   }
 
-  #grant(runId: string, permit: Permit, request: StartRequest, supervisor: ProcessIdentity): Grant {
+  #grant(runId: string, permit: Permit, request: StartRequest): Grant {
     const { cgroupParent } = this.#options;
     const cgroup = cgroupParent === undefined ? undefined : createRunCgroup(cgroupParent, runId);
     const run = new ActiveRun({
       runId,
       request,
-      supervisor,
       cgroup,
       clock: this.#clock,
       endRun: this.#endRun,

@@ -33,8 +33,11 @@ const verification = z
     period: duration('10s', '7d').optional(),
     schedule: z.string().refine(isCronExpression, 'expected a cron expression').optional(),
   })
-  .refine(({ period, schedule }) => (period === undefined) !== (schedule === undefined), {
-    error: 'expected either period or schedule',
+  .transform(({ period, schedule }, context) => {
+    if (period !== undefined && schedule === undefined) return { period };
+    if (period === undefined && schedule !== undefined) return { schedule };
+    context.addIssue('expected either period or schedule');
+    return z.NEVER;
   })
   .prefault({ period: '10m' });
 

@@ -1,0 +1,109 @@
+import { createAttesters } from '@muster/attester/attesters.js';
+import { amdKeyService } from '@muster/shared/endorsements/amd-key-service.js';
+import { cached } from '@muster/shared/endorsements/cache.js';
+import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
+import { endorsementSource, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
+import { requiredNamespaces, ruleFor } from '@muster/shared/policy/policy.js';
+import { Appraiser } from '../attestation/appraisal.js';
+import { Challenges } from '../attestation/challenges.js';
+import { cronSchedule, everyPeriod, type Schedule } from '../attestation/schedule.js';
+import { SelfAttestation } from '../attestation/self-attestation.js';
+import { SiteChallenges } from '../attestation/site-challenges.js';
+import { VerdictBook } from '../attestation/verdict-book.js';
+import { Verification } from '../attestation/verification.js';
+import type { Failures } from '../ports.js';
+import type { Outbox } from '../sessions/connections.js';
+import type { Foundation } from './foundation.js';
+
+/** The parts that ask for evidence and judge it. */
+export interface AttestationParts {
+  readonly challenges: Challenges;
+  readonly appraiser: Appraiser;
+  readonly book: VerdictBook;
+  readonly self: SelfAttestation;
+  readonly sites: SiteChallenges;
+  readonly verification: Verification;
+}
+
+/** Composes the parts that ask for evidence and judge it. Nothing is asked before `verification.start()`. */
+export function composeAttestation(
+  foundation: Foundation,
+  outbox: Outbox,
+  failures: Failures,
+): AttestationParts {
+  const { config, identity, store, signer, certificate, registry, audit, clock, logger } = foundation;
+  const { policy, policyDigest, simulatedRoots, session } = config;
+  const { trustDomain } = identity;
+  const timeoutMs = session.challenge_timeout;
+  const challenges = new Challenges(store, clock);
+  const appraiser = new Appraiser({
+    policy,
+    policyId: `sha256:${policyDigest}`,
+    simulatedRoots,
+    endorsements: endorsements(foundation),
+    signer,
+    clock,
+  });
+  const book = new VerdictBook({ registry, store, audit, failures, logger, trustDomain });
+  const { privateKey, publicKey } = certificate;
+  const lifetimes = config.attesters.map(({ token_lifetime }) => token_lifetime);
+  const self = new SelfAttestation({
+    identity,
+    privateKey,
+    publicKey,
+    attesters: createAttesters(config.attesters, clock).map((attester, index) => ({
+      attester,
+      tokenLifetimeMs: lifetimes[index] ?? policy.token_lifetime,
+    })),
+    policy,
+    challenges,
+    appraiser,
+    timeoutMs,
+    clock,
+  });
+  const requiredOf = (name: string): readonly string[] => {
+    const rule = ruleFor(policy, { role: 'site', name });
+    return rule === undefined ? [] : requiredNamespaces(rule);
+  };
+  const sites = new SiteChallenges({
+    registry,
+    challenges,
+    appraiser,
+    book,
+    outbox,
+    requiredOf,
+    timeoutMs,
+    clock,
+    logger,
+  });
+  const verification = new Verification({
+    registry,
+    store,
+    policy,
+    self,
+    sites,
+    appraiser,
+    book,
+    schedule: schedule(foundation),
+    clock,
+    logger,
+  });
+  return { challenges, appraiser, book, self, sites, verification };
+}
+
+/** The offline directory first, then the vendor's service. */
+function endorsements({ config, clock }: Foundation): EndorsementSource {
+  const { offline_directory, online, amd_url } = config.endorsements;
+  const service = amdKeyService({ clock, ...(amd_url !== undefined && { baseUrl: amd_url }) });
+  return endorsementSource([
+    ...(offline_directory === undefined ? [] : [offlineDirectory(offline_directory)]),
+    ...(online ? [cached(service, { clock })] : []),
+  ]);
+}
+
+function schedule({ config, clock }: Foundation): Schedule {
+  const { verification } = config;
+  return 'period' in verification
+    ? everyPeriod(clock, verification.period)
+    : cronSchedule(verification.schedule);
+}

@@ -22,6 +22,14 @@ export interface Endorsements {
   readonly certificates: readonly Uint8Array[];
   /** Certificate revocation lists, DER. */
   readonly crls: readonly Uint8Array[];
+  /** Signed documents of other kinds, exactly as their vendor serves them. */
+  readonly documents?: readonly EndorsementDocument[];
+}
+
+/** A document that a vendor signed: kept as bytes, because its signature covers them. */
+export interface EndorsementDocument {
+  readonly kind: 'tdx-tcb-info' | 'tdx-qe-identity' | 'nvidia-rim' | 'ocsp';
+  readonly content: Uint8Array;
 }
 
 /** One endorsement that a verifier wants, named by the path at its vendor's service. */

@@ -263,6 +263,7 @@ describe('a newer generation', () => {
     supervisor.permit(permitFor('job-1', 1n));
     const first = runJob('job-1', `echo $$ > ${file('first')}; sleep 1000`);
     const pid = await pidIn(file('first'));
+    await eventually(() => reports.length === 1, 'a report');
     supervisor.permit(permitFor('job-1', 2n));
     const second = runJob('job-1', `exit 0`, 60_000);
     expect(await second.ended).toBe(0);

@@ -113,11 +113,12 @@ async function runPermitted(
   options: RunCommandOptions,
 ): Promise<number> {
   if (agent.stopped()) return refusedExitCode;
+  // Handlers run between turns of the event loop, so there is a child by the time that one is called.
+  const stopForwarding = forwardSignals(() => child);
   const child = start(permitted, options);
   const exit = exitOf(child);
   const leader = child.pid === undefined ? undefined : identify(child.pid);
   if (child.pid !== undefined) send(call, { $case: 'started', value: { pid: child.pid } });
-  const stopForwarding = forwardSignals(child);
 
   const ended = await Promise.race([exit, agent.gone]);
   if (ended !== undefined) {
@@ -177,8 +178,9 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 }
 
 /** Hands signals meant for the command on to its process group. Returns the function that ends it. */
-function forwardSignals(child: ChildProcess): () => void {
+function forwardSignals(command: () => ChildProcess): () => void {
   const forward = (signal: NodeJS.Signals): void => {
+    const child = command();
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(-child.pid, signal);

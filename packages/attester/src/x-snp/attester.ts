@@ -7,7 +7,7 @@ import { collectFromConfigfs } from './configfs-tsm.js';
 import { namespace } from './report.js';
 import { collectFromSevGuest } from './sev-guest.js';
 
-/** The configuration of the attester of AMD SEV-SNP. docs/namespaces/x-snp.md describes it field by field. */
+/** The configuration of the attester of AMD SEV-SNP. docs/attesters.md describes it field by field. */
 export const snpOptions = z.strictObject({
   namespace: z.literal(namespace),
   ...commonOptions,

@@ -1,5 +1,4 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import { AgentServiceService, type AgentServiceServer } from '@muster/shared/gen/muster/v1/agent.js';
 import {
   EnrollmentServiceService,
   type EnrollmentServiceServer,
@@ -20,7 +19,7 @@ import type { Foundation } from './foundation.js';
 
 /** The implementations of the contract. */
 export interface Services {
-  readonly agent: AgentServiceServer;
+  readonly agent: Service;
   readonly enrollment: EnrollmentServiceServer;
   readonly job: JobServiceServer;
   readonly participant: ParticipantServiceServer;
@@ -45,7 +44,7 @@ export async function openEndpoints(foundation: Foundation, services: Services):
   const serverOnly = new EndpointCredentials(certificate.tls);
   const session = await openEndpoint({
     services: [
-      service(AgentServiceService, services.agent),
+      services.agent,
       service(JobServiceService, services.job),
       service(ParticipantServiceService, services.participant),
       service(SystemServiceService, services.system),

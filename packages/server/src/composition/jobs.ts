@@ -1,35 +1,39 @@
 import { Admission } from '../admission/admission.js';
 import { CommandQueue } from '../commands/command-queue.js';
+import type { ServerConfig } from '../config/config.js';
 import { Responses } from '../responses/responses.js';
 import type { Outbox } from '../sessions/connections.js';
-import { Leases } from '../sessions/leases.js';
 import { Shutdown } from '../shutdown/shutdown.js';
 import type { Foundation } from './foundation.js';
 
-/** How long after its lease ended a site's jobs have certainly ended, beyond the grace of a stop, ms. */
-const leaseMarginMs = 5_000;
+/** How long processes take to end after SIGKILL, and clocks may differ, ms. */
+const endingMs = 5_000;
 
 /** The parts that permit jobs and take permission back. */
 export interface JobParts {
   readonly commands: CommandQueue;
-  readonly leases: Leases;
   readonly admission: Admission;
   readonly shutdown: Shutdown;
   readonly responses: Responses;
 }
 
-/** Composes the parts that permit jobs and take permission back. `endServer` ends this process in order. */
-export function composeJobs(foundation: Foundation, outbox: Outbox, endServer: () => void): JobParts {
+/** How long the server waits beyond a lease until it counts a site's jobs as ended, ms. */
+export function leaseMarginMs({ stop }: ServerConfig): number {
+  return stop.grace + endingMs;
+}
+
+/**
+ * Composes the parts that permit jobs and take permission back. `leaseEndsAt` says when a site's last lease has certainly
+ * ended; `endServer` ends this process in order.
+ */
+export function composeJobs(
+  foundation: Foundation,
+  outbox: Outbox,
+  leaseEndsAt: (participant: string) => number,
+  endServer: () => void,
+): JobParts {
   const { config, store, signer, registry, audit, clock, logger } = foundation;
   const { policy, session, admission: checks, stop, name: serverName } = config;
-  const terms = { ttlMs: session.lease_ttl, marginMs: stop.grace + leaseMarginMs };
-  const sites = registry.all().filter(({ role, epoch }) => role === 'site' && epoch > 0);
-  const leases = new Leases(
-    clock,
-    terms,
-    sites.map(({ name }) => name),
-  );
-  const leaseEndsAt = (participant: string): number => leases.endsAt(participant);
   const commands = new CommandQueue({ store, clock, outbox, logger });
   const common = { store, registry, commands, audit, clock, logger };
   const admission = new Admission({
@@ -38,7 +42,7 @@ export function composeJobs(foundation: Foundation, outbox: Outbox, endServer: (
     signer,
     serverName,
     leaseEndsAt,
-    longestLeaseMs: terms.ttlMs + terms.marginMs,
+    longestLeaseMs: session.lease_ttl + leaseMarginMs(config),
     checkTimeoutMs: checks.check_timeout,
     stopGraceMs: stop.grace,
   });
@@ -51,5 +55,5 @@ export function composeJobs(foundation: Foundation, outbox: Outbox, endServer: (
     actor: foundation.spiffeId,
     serverName,
   });
-  return { commands, leases, admission, shutdown, responses };
+  return { commands, admission, shutdown, responses };
 }

@@ -1,0 +1,127 @@
+import { systemClock } from '@muster/shared/clock.js';
+import { parseDuration } from '@muster/shared/config/duration.js';
+import { MusterError } from '@muster/shared/errors.js';
+import { createLogger, errorFields } from '@muster/shared/logging/logger.js';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { openAuthority } from './ca/authority.js';
+import { issueCredential, issuedRoles, type CredentialRequest } from './ca/credential.js';
+import { loadConfig } from './config/config.js';
+import { startServer } from './server.js';
+import { version } from './version.js';
+
+/** Exit statuses beside 0. */
+const exitCodes = { failed: 1, unusable: 2 } as const;
+const unusableInput: ReadonlySet<string> = new Set([
+  'CONFIG_INVALID',
+  'POLICY_INVALID',
+  'FILE_UNREADABLE',
+  'PARTICIPANT_NAME_INVALID',
+]);
+
+const program = new Command('muster-server')
+  .description('The Muster server: verifies participants, admits jobs and takes permission back')
+  .version(version)
+  .exitOverride();
+
+program
+  .command('serve')
+  .description('run the server until it is told to stop')
+  .addOption(configOption())
+  .action(({ config }: ConfigOptions) => serve(config));
+
+program
+  .command('validate')
+  .description('check a configuration file and the files that it names')
+  .addOption(configOption())
+  .action(({ config }: ConfigOptions) => {
+    const { name, trust_domain, simulatedRoots, policyDigest } = loadConfig(config);
+    const simulated = simulatedRoots.length > 0 ? ', SIMULATED devices accepted' : '';
+    say(`${config} is valid: server ${name} of ${trust_domain}, policy sha256:${policyDigest}${simulated}`);
+  });
+
+program
+  .command('credential')
+  .description('credentials of operators, frameworks and auditors')
+  .command('issue')
+  .description('issue a credential, with a profile for the muster command')
+  .addOption(configOption())
+  .addOption(new Option('--role <role>', 'what it allows').choices(issuedRoles).makeOptionMandatory())
+  .requiredOption('--name <name>', 'whose it is: a DNS label')
+  .requiredOption('--out <folder>', 'where to write its files')
+  .option('--ttl <duration>', 'how long it is valid', readDuration, parseDuration('90d'))
+  .action(async ({ config, role, name, out, ttl }: CredentialOptions) => {
+    const request = { role, name, out, lifetimeMs: ttl };
+    const { profile, notAfter } = await issueCredential(loadConfig(config), request, systemClock);
+    say(`issued ${role} ${name}, valid until ${notAfter.toISOString()}: ${profile}`);
+  });
+
+program
+  .command('ca')
+  .description("the federation's CA")
+  .command('hash')
+  .description('print the hash of the CA, for agents to pin')
+  .addOption(configOption())
+  .action(async ({ config }: ConfigOptions) => {
+    const { data_directory, trust_domain } = loadConfig(config);
+    say((await openAuthority(data_directory, trust_domain, systemClock)).hash);
+  });
+
+interface ConfigOptions {
+  readonly config: string;
+}
+
+interface CredentialOptions extends ConfigOptions, Omit<CredentialRequest, 'lifetimeMs'> {
+  readonly ttl: number;
+}
+
+function configOption(): Option {
+  return new Option('--config <file>', 'the configuration file')
+    .env('MUSTER_SERVER_CONFIG')
+    .makeOptionMandatory();
+}
+
+async function serve(configFile: string): Promise<void> {
+  const config = loadConfig(configFile);
+  const logger = createLogger('server', config.log);
+  const ending = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => ending.abort(name));
+  try {
+    const server = await startServer(config, { clock: systemClock, logger });
+    const stop = (): void => void server.stop();
+    if (ending.signal.aborted) stop();
+    else ending.signal.addEventListener('abort', stop, { once: true });
+    await server.finished;
+  } catch (error) {
+    logger.error('server.failed', errorFields(error));
+    throw error;
+  }
+}
+
+function readDuration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms === 0) throw new InvalidArgumentError('expected a duration such as 90d');
+  return ms;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Says what went wrong in one line per reason: code, what was found, what to do. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.unusable;
+  if (!(error instanceof MusterError)) {
+    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    return exitCodes.failed;
+  }
+  for (const { code, message, remedy } of error.reasons) {
+    process.stderr.write(`error: ${code}: ${message} ${remedy}\n`);
+  }
+  return unusableInput.has(error.code) ? exitCodes.unusable : exitCodes.failed;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}

@@ -145,6 +145,13 @@ export class ParticipantRegistry implements Registry {
     await this.#reload(tx, name, tokens);
   }
 
+  /** Records that a participant has left in order: its tokens are deleted. Errors: PARTICIPANT_UNKNOWN. */
+  async leave(tx: Transaction, name: string): Promise<void> {
+    await this.#change(tx, name, { boot_id: null, last_reasons: '[]' });
+    await replaceTokens(tx, name, []);
+    await this.#reload(tx, name, []);
+  }
+
   /** Records what was wrong and leaves the tokens as they are. Errors: PARTICIPANT_UNKNOWN. */
   async setReasons(tx: Transaction, name: string, reasons: readonly Reason[]): Promise<void> {
     await this.#change(tx, name, { last_reasons: JSON.stringify(reasons) });

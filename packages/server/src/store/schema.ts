@@ -17,6 +17,7 @@ export interface ParticipantRow {
   /** Reasons of what was last wrong with it; `[]` when nothing. */
   last_reasons: JsonText;
   epoch: number;
+  /** Of the agent's process in the latest session; null before the first and after it has left in order. */
   boot_id: string | null;
   last_seen_at: Millis | null;
   agent_version: string;

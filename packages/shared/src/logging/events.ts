@@ -22,6 +22,8 @@ export const logEvents = [
   'session.refused',
   'session.fenced',
   'session.retry',
+  'session.failed',
+  'session.liveness_unwritten',
   'lease.lost',
   'lease.renewed',
   'attestation.challenged',

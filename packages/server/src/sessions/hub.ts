@@ -1,0 +1,140 @@
+import { refusal } from '@muster/shared/errors.js';
+import type { SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
+import { toDuration } from '@muster/shared/grpc/duration.js';
+import { errorFields } from '@muster/shared/logging/logger.js';
+import { reason } from '@muster/shared/reasons.js';
+import type { CallContext } from '../middleware/handlers.js';
+import { RateLimiter } from '../middleware/rate-limit.js';
+import type { Sessions } from '../ports.js';
+import { selectParticipants } from '../store/participants.js';
+import { CloneWatch } from './clone-watch.js';
+import { Leases } from './leases.js';
+import { Liveness } from './liveness.js';
+import { LiveSession, type SessionParts } from './live-session.js';
+import { Opening, type OpeningOptions } from './opening.js';
+
+/** How many sessions are opened a second: a TLS handshake costs some milliseconds of a core. */
+const admission = { rate: 100, burst: 200 };
+/** How many agents' heartbeats a second are wanted at most, and the longest interval that follows, ms. */
+const [heartbeatsPerSecond, longestIntervalMs] = [200, 20_000];
+/** How long after a drain the last agent opens its new session, ms. */
+const drainMs = 10_000;
+
+/** What the sessions work with. */
+export interface SessionHubOptions
+  extends
+    OpeningOptions,
+    Omit<SessionParts, 'opening' | 'leases' | 'liveness' | 'clones' | 'intervalMs' | keyof OpeningOptions> {
+  readonly jobs: SessionParts['jobs'];
+  /** The shortest time between two heartbeats of an agent, ms. */
+  readonly heartbeatIntervalMs: number;
+  /** What the server adds to a lease until it counts a site's jobs as ended, ms. */
+  readonly leaseMarginMs: number;
+  /** From 0 to 1, for jitter. */
+  readonly random?: () => number;
+}
+
+/** The sessions of all agents. */
+export class SessionHub implements Sessions {
+  readonly #options: SessionHubOptions;
+  readonly #parts: SessionParts;
+  readonly #admission: RateLimiter;
+  #draining = false;
+
+  constructor(options: SessionHubOptions) {
+    this.#options = options;
+    const { clock, registry, leaseTtlMs, leaseMarginMs } = options;
+    const hadSessions = registry.all().filter(({ epoch }) => epoch > 0);
+    this.#admission = new RateLimiter(admission, clock);
+    this.#parts = {
+      ...options,
+      opening: new Opening(options),
+      leases: new Leases(
+        clock,
+        { ttlMs: leaseTtlMs, marginMs: leaseMarginMs },
+        hadSessions.map(({ name }) => name),
+      ),
+      liveness: new Liveness({ ...options, onSilent: (participant) => void this.#silent(participant) }),
+      clones: new CloneWatch(),
+      intervalMs: () => this.#intervalMs(),
+    };
+  }
+
+  /** Expects the agents that had a session with an earlier process of this server to come back within a lease. */
+  async start(): Promise<void> {
+    const { store, leaseTtlMs } = this.#options;
+    const participants = await store.transaction((tx) => selectParticipants(tx));
+    for (const { name, role, boot_id } of participants) {
+      if (role === 'site' && boot_id !== null) this.#parts.liveness.expect(name, leaseTtlMs);
+    }
+  }
+
+  /** Serves one stream of an agent. Errors: RATE_LIMITED, SHUTTING_DOWN, and those of the session. */
+  async *serve(
+    frames: AsyncIterable<Uint8Array>,
+    { caller, signal }: Pick<CallContext, 'caller' | 'signal'>,
+  ): AsyncGenerator<SessionResponse> {
+    if (this.#draining) throw refusal('SHUTTING_DOWN');
+    this.#admission.take('');
+    const session = new LiveSession(this.#parts, caller);
+    const onAbort = (): void => session.disconnected();
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+    void session.read(frames);
+    try {
+      yield* session.messages();
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      session.disconnected();
+    }
+  }
+
+  isConnected(participant: string): boolean {
+    return this.#options.connections.get(participant) !== undefined;
+  }
+
+  leaseEndsAt(participant: string): number {
+    return this.#parts.leases.endsAt(participant);
+  }
+
+  disconnect(participant: string): void {
+    this.#parts.liveness.forget(participant);
+    this.#parts.clones.forget(participant);
+    this.#options.connections.get(participant)?.close(refusal('PARTICIPANT_REMOVED', { participant }));
+  }
+
+  drain(): void {
+    this.#draining = true;
+    const { connections, random = Math.random } = this.#options;
+    for (const connection of connections.all()) {
+      const reconnectAfter = toDuration(Math.floor(random() * drainMs));
+      connection.send({ $case: 'drain', value: { reconnectAfter } });
+    }
+  }
+
+  /** Ends every session and all timers. */
+  stop(): void {
+    this.#draining = true;
+    this.#parts.liveness.stop();
+    for (const connection of this.#options.connections.all()) connection.close(refusal('SHUTTING_DOWN'));
+  }
+
+  #intervalMs(): number {
+    const { connections, heartbeatIntervalMs, leaseTtlMs } = this.#options;
+    const adapted = Math.min(longestIntervalMs, (connections.size / heartbeatsPerSecond) * 1000);
+    return Math.min(leaseTtlMs / 3, Math.max(heartbeatIntervalMs, adapted));
+  }
+
+  async #silent(participant: string): Promise<void> {
+    const { registry, connections, failures, logger } = this.#options;
+    const reasons = [reason('PARTICIPANT_SILENT', { participant })];
+    logger.warn('participant.silent', { participant });
+    connections.get(participant)?.close(refusal('PARTICIPANT_SILENT', { participant }));
+    registry.setLiveness(participant, { silent: true });
+    try {
+      await failures.report({ kind: 'silent', participant, reasons });
+    } catch (error) {
+      logger.error('failure.answered', { participant, ...errorFields(error) });
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { Clock, Timer } from '@muster/shared/clock.js';
+import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { updateParticipant } from '../store/participants.js';
+import type { Store } from '../store/store.js';
+
+/** How often it is written down who was seen, ms. */
+const flushMs = 5_000;
+
+/** What liveness works with. */
+export interface LivenessOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called once when a participant has been silent for as long as it may, until it is heard again. */
+  readonly onSilent: (participant: string) => void;
+}
+
+/** Who was heard from, and when. In memory; the store follows in batches. */
+export class Liveness {
+  readonly #options: LivenessOptions;
+  readonly #deadlines = new Map<string, Timer>();
+  readonly #seen = new Map<string, number>();
+  #flush: Timer | undefined;
+
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+  }
+
+  /** Notes a sign of life; the next one must follow within `allowedMs`. */
+  heard(participant: string, allowedMs: number): void {
+    const { clock } = this.#options;
+    this.#seen.set(participant, clock.now().getTime());
+    this.#flush ??= clock.schedule(flushMs, () => void this.#write());
+    this.expect(participant, allowedMs);
+  }
+
+  /** Expects a sign of life within `allowedMs`. */
+  expect(participant: string, allowedMs: number): void {
+    const { clock, onSilent } = this.#options;
+    this.#deadlines.get(participant)?.cancel();
+    const deadline = clock.schedule(allowedMs, () => {
+      this.#deadlines.delete(participant);
+      onSilent(participant);
+    });
+    this.#deadlines.set(participant, deadline);
+  }
+
+  /** Expects nothing more from a participant: it has left or was removed. */
+  forget(participant: string): void {
+    this.#deadlines.get(participant)?.cancel();
+    this.#deadlines.delete(participant);
+    this.#seen.delete(participant);
+  }
+
+  /** Ends all timers. */
+  stop(): void {
+    for (const timer of this.#deadlines.values()) timer.cancel();
+    this.#flush?.cancel();
+  }
+
+  async #write(): Promise<void> {
+    const { store, logger } = this.#options;
+    const seen = [...this.#seen];
+    this.#seen.clear();
+    this.#flush = undefined;
+    try {
+      await store.transaction(async (tx) => {
+        for (const [name, at] of seen) await updateParticipant(tx, name, { last_seen_at: at });
+      });
+    } catch (error) {
+      logger.warn('session.liveness_unwritten', errorFields(error));
+    }
+  }
+}

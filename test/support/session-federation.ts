@@ -1,0 +1,201 @@
+import { CommandQueue } from '@muster/server/commands/command-queue.js';
+import type { CommandResult, JobEvents } from '@muster/server/ports.js';
+import { Connections, type Downstream } from '@muster/server/sessions/connections.js';
+import { SessionHub } from '@muster/server/sessions/hub.js';
+import { MusterError } from '@muster/shared/errors.js';
+import { Hello, SessionRequest, type SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
+import { formatSpiffeId } from '@muster/shared/spiffe.js';
+import { createFederation, type Federation, type FederationOptions } from './federation.js';
+import { silentLogger } from './logger.js';
+import type { Presenter } from './tokens.js';
+import { until } from './until.js';
+
+/** How often agents send heartbeats, ms. */
+export const heartbeatMs = 10_000;
+/** How long a lease lasts, ms. */
+export const leaseTtlMs = 60_000;
+/** What the server adds to a lease, ms. */
+export const leaseMarginMs = 15_000;
+
+/** What the sessions told the jobs. */
+export interface JobRecord {
+  readonly checks: Parameters<JobEvents['onJobCheck']>[];
+  readonly reports: Parameters<JobEvents['onJobReport']>[];
+  readonly running: Parameters<JobEvents['onRunningJobs']>[];
+  permits: ReturnType<JobEvents['permitsOf']>;
+}
+
+/** A server's sessions with all that is below them. */
+export interface SessionFederation extends Federation {
+  readonly connections: Connections;
+  readonly commands: CommandQueue;
+  readonly hub: SessionHub;
+  readonly jobs: JobRecord;
+  readonly results: CommandResult[];
+  /** Opens a stream for a site, without Hello. */
+  stream(site: Presenter): AgentStream;
+  /** Opens a stream and says Hello; resolves once the server has welcomed it. */
+  open(site: Presenter, hello?: Partial<Hello>): Promise<AgentStream>;
+}
+
+/** Composes the sessions as the server does, and starts them. */
+export async function createSessions(options: FederationOptions = {}): Promise<SessionFederation> {
+  const connections = new Connections();
+  const federation = await createFederation({ ...options, outbox: connections });
+  const { store, clock, registry, self, sites, verification, signer, failures } = federation;
+  const logger = silentLogger;
+  const jobs: JobRecord = { checks: [], reports: [], running: [], permits: [] };
+  const results: CommandResult[] = [];
+  const commands = new CommandQueue({ store, clock, logger, outbox: connections });
+  commands.onResult(async (result) => void results.push(result));
+  const hub = new SessionHub({
+    store,
+    registry,
+    connections,
+    commands,
+    sites,
+    verification,
+    self,
+    signer,
+    jobs: {
+      onJobCheck: async (...check) => void jobs.checks.push(check),
+      onJobReport: async (...report) => void jobs.reports.push(report),
+      onRunningJobs: async (...running) => void jobs.running.push(running),
+      permitsOf: () => jobs.permits,
+    },
+    failures: { report: async (failure) => void failures.push(failure) },
+    heartbeatIntervalMs: heartbeatMs,
+    leaseTtlMs,
+    leaseMarginMs,
+    random: () => 0.5,
+    clock,
+    logger,
+  });
+  await verification.start();
+  await hub.start();
+  const stream = (site: Presenter): AgentStream =>
+    new AgentStream(hub, site, new Date(clock.now().getTime() + 3_600_000));
+  return {
+    ...federation,
+    connections,
+    commands,
+    hub,
+    jobs,
+    results,
+    stream,
+    async open(site, hello = {}) {
+      const opened = stream(site);
+      opened.say({ $case: 'hello', value: greeting(hello) });
+      await until(() => opened.first('welcome') !== undefined || opened.ended);
+      return opened;
+    },
+  };
+}
+
+/** A Hello of the first process of an agent. */
+export function greeting(changes: Partial<Hello> = {}): Hello {
+  return Hello.fromPartial({
+    protocolMin: 1,
+    protocolMax: 1,
+    bootId: 'boot-1',
+    nonce: Buffer.alloc(32, 1),
+    agentVersion: '0.1.0',
+    ...(changes as object),
+  });
+}
+
+/** The agent's end of a stream. */
+export class AgentStream {
+  readonly received: Downstream[] = [];
+  error: MusterError | undefined;
+  ended = false;
+  readonly #frames: (Uint8Array | undefined)[] = [];
+  readonly #gone = new AbortController();
+  #wake: () => void = () => undefined;
+
+  constructor(hub: SessionHub, { identity, publicKey }: Presenter, notAfter: Date) {
+    const caller = { ...identity, publicKey, notAfter, serial: '01', spiffeId: formatSpiffeId(identity) };
+    void this.#receive(hub.serve(this.#requests(), { caller, signal: this.#gone.signal }));
+  }
+
+  /** Sends a message. */
+  say(message: NonNullable<SessionRequest['message']>): void {
+    this.sayBytes(SessionRequest.encode({ message }).finish());
+  }
+
+  /** Sends a heartbeat and returns its acknowledgement. */
+  async beat(seq: number): Promise<Extract<Downstream, { $case: 'heartbeatAck' }>['value']> {
+    this.say({
+      $case: 'heartbeat',
+      value: { seq: BigInt(seq), ackedThrough: 0n, jobsDigest: Buffer.alloc(0) },
+    });
+    const acked = (): Downstream | undefined =>
+      this.received.find((message) => message.$case === 'heartbeatAck' && message.value.seq === BigInt(seq));
+    await until(() => acked() !== undefined);
+    const message = acked();
+    if (message?.$case !== 'heartbeatAck') throw new Error('no acknowledgement');
+    return message.value;
+  }
+
+  /** Sends raw bytes. */
+  sayBytes(bytes: Uint8Array): void {
+    this.#frames.push(bytes);
+    this.#wake();
+  }
+
+  /** Ends this half of the stream. */
+  finish(): void {
+    this.#frames.push(undefined);
+    this.#wake();
+  }
+
+  /** Breaks the connection. */
+  cut(): void {
+    this.#gone.abort();
+    this.finish();
+  }
+
+  /** The first message of a kind; undefined when there is none. */
+  first<C extends Downstream['$case']>(kind: C): Extract<Downstream, { $case: C }>['value'] | undefined {
+    return this.all(kind)[0];
+  }
+
+  /** All messages of a kind. */
+  all<C extends Downstream['$case']>(kind: C): Extract<Downstream, { $case: C }>['value'][] {
+    const isOfKind = (message: Downstream): message is Extract<Downstream, { $case: C }> =>
+      message.$case === kind;
+    return this.received
+      .filter(isOfKind)
+      .map((message): Extract<Downstream, { $case: C }>['value'] => message.value);
+  }
+
+  /** Waits for the end of the stream; returns the error that it ended with. */
+  async end(): Promise<MusterError | undefined> {
+    await until(() => this.ended);
+    return this.error;
+  }
+
+  async #receive(responses: AsyncIterable<SessionResponse>): Promise<void> {
+    try {
+      for await (const { message } of responses) if (message !== undefined) this.received.push(message);
+    } catch (error) {
+      if (!(error instanceof MusterError)) throw error;
+      this.error = error;
+    } finally {
+      this.ended = true;
+    }
+  }
+
+  async *#requests(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      if (this.#frames.length === 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+      const next = this.#frames.shift();
+      if (next === undefined) return;
+      yield next;
+    }
+  }
+}

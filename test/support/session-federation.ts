@@ -104,6 +104,9 @@ export function greeting(changes: Partial<Hello> = {}): Hello {
   });
 }
 
+/** The messages to an agent, by kind. */
+type Values = { readonly [M in Downstream as M['$case']]: M['value'] };
+
 /** The agent's end of a stream. */
 export class AgentStream {
   readonly received: Downstream[] = [];
@@ -124,7 +127,7 @@ export class AgentStream {
   }
 
   /** Sends a heartbeat and returns its acknowledgement. */
-  async beat(seq: number): Promise<Extract<Downstream, { $case: 'heartbeatAck' }>['value']> {
+  async beat(seq: number): Promise<Values['heartbeatAck']> {
     this.say({
       $case: 'heartbeat',
       value: { seq: BigInt(seq), ackedThrough: 0n, jobsDigest: Buffer.alloc(0) },
@@ -156,17 +159,13 @@ export class AgentStream {
   }
 
   /** The first message of a kind; undefined when there is none. */
-  first<C extends Downstream['$case']>(kind: C): Extract<Downstream, { $case: C }>['value'] | undefined {
+  first<C extends keyof Values>(kind: C): Values[C] | undefined {
     return this.all(kind)[0];
   }
 
   /** All messages of a kind. */
-  all<C extends Downstream['$case']>(kind: C): Extract<Downstream, { $case: C }>['value'][] {
-    const isOfKind = (message: Downstream): message is Extract<Downstream, { $case: C }> =>
-      message.$case === kind;
-    return this.received
-      .filter(isOfKind)
-      .map((message): Extract<Downstream, { $case: C }>['value'] => message.value);
+  all<C extends keyof Values>(kind: C): Values[C][] {
+    return this.received.filter(({ $case }) => $case === kind).map(({ value }) => value as Values[C]);
   }
 
   /** Waits for the end of the stream; returns the error that it ended with. */

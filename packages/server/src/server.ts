@@ -75,9 +75,10 @@ async function serve(foundation: Foundation): Promise<RunningServer> {
 
   let endpoints: Endpoints;
   try {
+    // The jobs come first: a proof that ended while the server was down takes their permission back.
+    await admission.start();
     await verification.start();
     await recordStart(foundation);
-    await admission.start();
     await hub.start();
     endpoints = await openEndpoints(foundation, composeServices(foundation, attestation, jobs, hub));
   } catch (error) {

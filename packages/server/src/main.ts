@@ -85,6 +85,8 @@ async function serve(configFile: string): Promise<void> {
   const logger = createLogger('server', config.log);
   const ending = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => ending.abort(name));
+  // The timers of the clock do not keep this process alive, and before it listens nothing else does.
+  const alive = setInterval(() => undefined, 2 ** 30);
   try {
     const server = await startServer(config, { clock: systemClock, logger });
     const stop = (): void => void server.stop();
@@ -94,6 +96,8 @@ async function serve(configFile: string): Promise<void> {
   } catch (error) {
     logger.error('server.failed', errorFields(error));
     throw error;
+  } finally {
+    clearInterval(alive);
   }
 }
 

@@ -231,6 +231,23 @@ describe('the port', () => {
     await expect(tls(port, { maxVersion: 'TLSv1.2' })).rejects.toThrow();
   });
 
+  it('resumes no TLS session', async () => {
+    const { certificate } = await federation.client('operator');
+    if (certificate === undefined) throw new Error('a client has a certificate');
+    const port = await open();
+    const tickets: Buffer[] = [];
+    const first = await tls(port, { key: certificate.key, cert: certificate.chain });
+    first.on('session', (ticket) => tickets.push(ticket));
+    await listAs(port, await federation.client('auditor'));
+    const session = tickets.at(-1) ?? first.getSession();
+    const second = await tls(port, {
+      key: certificate.key,
+      cert: certificate.chain,
+      ...(session !== undefined && { session }),
+    });
+    expect(second.isSessionReused()).toBe(false);
+  });
+
   it('shows a replaced certificate to new connections', async () => {
     credentials = await federation.endpoint(false);
     const port = await open();

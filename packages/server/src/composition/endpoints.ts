@@ -17,6 +17,9 @@ import type { Guard } from '../middleware/interceptor.js';
 import { RateLimiter } from '../middleware/rate-limit.js';
 import type { Foundation } from './foundation.js';
 
+/** Connections that nobody has authenticated do not stay, ms. */
+const anonymousLife = { idleMs: 30_000, ageMs: 300_000 };
+
 /** The implementations of the contract. */
 export interface Services {
   readonly agent: Service;
@@ -69,6 +72,7 @@ export async function openEndpoints(foundation: Foundation, services: Services):
       maxConnectionsPerAddress: limits.enrollment_connections_per_address,
     },
     reflection: false,
+    connectionLife: anonymousLife,
     clock,
   }).catch(async (error: unknown) => {
     await session.stop(0);

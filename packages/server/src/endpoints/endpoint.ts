@@ -1,6 +1,7 @@
 import {
   Server,
   type ServerCredentials,
+  type ServerOptions,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -36,6 +37,8 @@ export interface EndpointOptions {
   readonly listen: ListenOptions;
   /** Whether callers can ask what is served. */
   readonly reflection: boolean;
+  /** How long a connection may be without a call, and how old it may become, ms; without end when absent. */
+  readonly connectionLife?: { readonly idleMs: number; readonly ageMs: number };
   readonly clock: Clock;
 }
 
@@ -50,7 +53,11 @@ export interface Endpoint {
 
 /** Opens an endpoint. It is not serving, as its health says, until {@link Endpoint.setServing}. */
 export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> {
-  const server = new Server({ ...channelOptions, interceptors: [guardInterceptor(options.guard)] });
+  const server = new Server({
+    ...channelOptions,
+    ...lifeOptions(options.connectionLife),
+    interceptors: [guardInterceptor(options.guard)],
+  });
   const names = ['', ...options.services.map(({ definition }) => serviceName(definition))];
   const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
   const setServing = (serving: boolean): void => {
@@ -68,6 +75,15 @@ export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> 
       setServing(false);
       return stop(server, listener, options.clock, graceMs);
     },
+  };
+}
+
+function lifeOptions(life: EndpointOptions['connectionLife']): ServerOptions {
+  if (life === undefined) return {};
+  return {
+    'grpc.max_connection_idle_ms': life.idleMs,
+    'grpc.max_connection_age_ms': life.ageMs,
+    'grpc.max_connection_age_grace_ms': life.idleMs,
   };
 }
 

@@ -1,4 +1,5 @@
 import { ServerCredentials } from '@grpc/grpc-js';
+import { constants } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 
 /** What the server shows of itself. */
@@ -41,6 +42,13 @@ export class EndpointCredentials extends ServerCredentials {
   }
 }
 
+/** Sessions are not resumed: every connection shows its certificate. */
 function contextOf({ key, chain }: TlsIdentity, clients: string | undefined): SecureContextOptions {
-  return { key, cert: chain, minVersion: 'TLSv1.3', ...(clients !== undefined && { ca: clients }) };
+  return {
+    key,
+    cert: chain,
+    minVersion: 'TLSv1.3',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...(clients !== undefined && { ca: clients }),
+  };
 }

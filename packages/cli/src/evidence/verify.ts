@@ -78,7 +78,7 @@ export async function verifyEvidence(
     clock,
     isForNow: options.at === undefined,
   });
-  const appraisal = verifier.appraise({
+  const appraisal = await verifier.appraise({
     evidence,
     endorsements,
     policy,

@@ -1,3 +1,4 @@
+import type { JSONWebKeySet } from 'jose';
 import type * as z from 'zod';
 import type { Reason } from '../reasons.js';
 
@@ -47,6 +48,16 @@ export interface SimulatedRoot {
   readonly fingerprint: string;
 }
 
+/**
+ * The keys of an attestation service. They carry no signature of a vendor, so that a verifier takes them from its own
+ * configuration or fetches them itself: what an attester or another verifier delivers is never among them.
+ */
+export interface ServiceKeys {
+  /** The `iss` of the tokens that these keys sign. */
+  readonly issuer: string;
+  readonly keys: JSONWebKeySet;
+}
+
 /** Everything that an appraisal depends on. */
 export interface AppraisalInput<Policy> {
   readonly evidence: Evidence;
@@ -57,6 +68,8 @@ export interface AppraisalInput<Policy> {
   /** The time to verify at. An invalid date is refused. */
   readonly at: Date;
   readonly simulatedRoots: readonly SimulatedRoot[];
+  /** Keys of attestation services, beside those that the policy pins. */
+  readonly serviceKeys?: readonly ServiceKeys[];
 }
 
 /** The result of an appraisal. */
@@ -75,8 +88,11 @@ export interface Appraisal {
   readonly simulated: boolean;
 }
 
-/** The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. */
-export interface EvidenceVerifier<Policy = unknown> {
+/**
+ * The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. One whose
+ * cryptography is synchronous says so by `Result`; callers that do not know which they have await.
+ */
+export interface EvidenceVerifier<Policy = unknown, Result = Appraisal | Promise<Appraisal>> {
   readonly namespace: string;
   /**
    * The namespace's part of the policy file; its parse of `{}` is the default policy. Every one has the field
@@ -85,5 +101,5 @@ export interface EvidenceVerifier<Policy = unknown> {
   readonly policySchema: z.ZodType<Policy>;
   /** The endorsements worth fetching for this evidence, given those at hand; empty when nothing more can be had. */
   endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[];
-  appraise(input: AppraisalInput<Policy>): Appraisal;
+  appraise(input: AppraisalInput<Policy>): Result;
 }

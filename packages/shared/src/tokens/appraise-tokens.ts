@@ -1,4 +1,10 @@
-import type { Appraisal, Endorsements, EvidenceVerifier, SimulatedRoot } from '../evidence/appraisal.js';
+import type {
+  Appraisal,
+  Endorsements,
+  EvidenceVerifier,
+  ServiceKeys,
+  SimulatedRoot,
+} from '../evidence/appraisal.js';
 import { verifiers } from '../evidence/verifiers.js';
 import { MusterError } from '../errors.js';
 import { namespacePolicy, requiredNamespaces, ruleFor, type Policy } from '../policy/policy.js';
@@ -21,6 +27,8 @@ export interface ParticipantAppraisalInput {
   readonly policy: Policy;
   readonly endorsements: Endorsements;
   readonly simulatedRoots: readonly SimulatedRoot[];
+  /** Keys of attestation services that this verifier fetched itself. */
+  readonly serviceKeys?: readonly ServiceKeys[];
   readonly at: Date;
   /** The verifiers to appraise with; every one of this release unless a test brings its own. */
   readonly verifiers?: readonly EvidenceVerifier[];
@@ -80,7 +88,7 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
       reasons.push({ ...broken, ...where });
       continue;
     }
-    const appraisal = appraise(verifier, token.claims, input);
+    const appraisal = await appraise(verifier, token.claims, input);
     appraised.push({ ...token, appraisal });
     if (!isProof(appraisal, policy))
       reasons.push(...explain(appraisal).map((entry) => ({ ...entry, ...where })));
@@ -100,22 +108,23 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
 }
 
 /** Appraises one token's evidence. A verifier that throws proves nothing. */
-function appraise(
+async function appraise(
   verifier: EvidenceVerifier,
   claims: TokenClaims,
   input: ParticipantAppraisalInput,
-): Appraisal {
+): Promise<Appraisal> {
   const { namespace } = verifier;
   const { nonce, publicKey, identity, evidence } = claims;
-  const { endorsements, policy, at, simulatedRoots } = input;
+  const { endorsements, policy, at, simulatedRoots, serviceKeys = [] } = input;
   try {
-    return verifier.appraise({
+    return await verifier.appraise({
       evidence,
       endorsements,
       reportData: reportData({ nonce, publicKey, identity }),
       policy: namespacePolicy(policy, verifier),
       at,
       simulatedRoots,
+      serviceKeys,
     });
   } catch {
     return {

@@ -24,7 +24,7 @@ const maxCertificates = 24;
 type Input = AppraisalInput<SnpPolicy>;
 
 /** The verifier of AMD SEV-SNP attestation reports. docs/namespaces/x-snp.md says what it proves. */
-export const snpVerifier: EvidenceVerifier<SnpPolicy> = {
+export const snpVerifier: EvidenceVerifier<SnpPolicy, Appraisal> = {
   namespace,
   policySchema: snpPolicySchema,
   endorsementQueries: snpEndorsementQueries,

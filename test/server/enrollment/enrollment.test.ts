@@ -264,6 +264,12 @@ describe('a join token is refused', () => {
     expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
   });
 
+  it('when its holder tries too often, with the delay', async () => {
+    const attempts = Array.from({ length: 20 }, () => challenge());
+    await Promise.all(attempts);
+    await expect(challenge()).rejects.toMatchObject({ code: 'RATE_LIMITED', retryAfterMs: 1000 });
+  });
+
   it('when the policy does not list the participant', async () => {
     const stranger = presenter('other-1');
     const token = await invite('other-1');

@@ -14,7 +14,7 @@ import { loadOrCreateKey } from './key-file.js';
 
 const rootLifetimeMs = 10 * 365 * 86_400_000;
 /** How long an expired certificate stays on record, for its holder to learn that it expired, ms. */
-const keptMs = 30 * 86_400_000;
+const keptMs = 86_400_000;
 
 /** What a subject gets. */
 export interface Certificate {

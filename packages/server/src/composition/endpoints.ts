@@ -17,6 +17,8 @@ import type { Guard } from '../middleware/interceptor.js';
 import { RateLimiter } from '../middleware/rate-limit.js';
 import type { Foundation } from './foundation.js';
 
+/** How many refused calls of one identity are written to the audit log; every one is logged. */
+const deniedLimit = { rate: 1, burst: 20 };
 /** Connections that nobody has authenticated do not stay, ms. */
 const anonymousLife = { idleMs: 30_000, ageMs: 300_000 };
 
@@ -111,11 +113,13 @@ function sessionGuard(foundation: Foundation): Guard {
 function anonymousGuard({ config, store, audit, clock, logger }: Foundation): Guard {
   const { calls_per_address, calls_per_caller } = config.limits;
   const limiter = (rate: number): RateLimiter => new RateLimiter({ rate, burst: 2 * rate }, clock);
+  const denied = new RateLimiter(deniedLimit, clock);
   return {
     addressLimit: limiter(calls_per_address),
     callerLimit: limiter(calls_per_caller),
     async onDenied({ spiffeId }, path, { reasons }) {
       try {
+        denied.take(spiffeId);
         await store.transaction((tx) =>
           audit.append(tx, {
             actor: spiffeId,

@@ -8,6 +8,7 @@ import type { Appraiser, EvidenceDigests, Verdict } from '../attestation/apprais
 import type { Challenges, IssuedChallenge } from '../attestation/challenges.js';
 import type { Certificate, CertificateAuthority } from '../ca/authority.js';
 import type { Audit } from '../ports.js';
+import { RateLimiter } from '../middleware/rate-limit.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import { deleteUnusedRejoinTokens, markJoinTokenUsed, selectJoinToken } from '../store/join-tokens.js';
 import type { Store, Transaction } from '../store/store.js';
@@ -16,6 +17,9 @@ import { checkJoinToken, joinTokenHash, keyHash } from './join-token.js';
 
 /** A rejoin token lives as long as an agent may stay down, or up without enrolling anew, ms. */
 const rejoinLifetimeMs = 365 * 86_400_000;
+
+/** How often the holders of one participant's tokens may try: each try may cost an appraisal and an audit record. */
+const attemptLimit = { rate: 1, burst: 20 };
 
 /** What enrolment works with. */
 export interface EnrollmentOptions {
@@ -45,14 +49,16 @@ export interface Enrolled {
 /** Turns join tokens and evidence into certificates. */
 export class Enrollment {
   readonly #options: EnrollmentOptions;
+  readonly #attempts: RateLimiter;
 
   constructor(options: EnrollmentOptions) {
     this.#options = options;
+    this.#attempts = new RateLimiter(attemptLimit, options.clock);
   }
 
   /**
    * Opens an enrolment for a key (SubjectPublicKeyInfo, DER). The join token is checked and stays unused.
-   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED.
+   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED, RATE_LIMITED.
    */
   async challenge(joinToken: string, participant: string, publicKey: Uint8Array): Promise<IssuedChallenge> {
     const { challenges, challengeTimeoutMs, logger } = this.#options;
@@ -98,6 +104,7 @@ export class Enrollment {
   async #check(joinToken: string, publicKey: Uint8Array): Promise<ReturnType<typeof checkJoinToken>> {
     const { store, clock } = this.#options;
     const row = await store.transaction((tx) => selectJoinToken(tx, joinTokenHash(joinToken)));
+    if (row !== undefined) this.#attempts.take(row.participant);
     try {
       return checkJoinToken(row, publicKey, clock.now());
     } catch (error) {

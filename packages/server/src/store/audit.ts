@@ -4,7 +4,12 @@ import type { Transaction } from './store.js';
 
 /** The last record of the audit log. */
 export async function auditHead(tx: Transaction): Promise<ChainHead> {
-  const row = await tx.selectFrom('audit').select(['seq', 'hash']).orderBy('seq', 'desc').executeTakeFirst();
+  const row = await tx
+    .selectFrom('audit')
+    .select(['seq', 'hash'])
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
   return row ?? emptyChain;
 }
 

@@ -34,6 +34,7 @@ export const initial: Migration = {
       .on('certificates')
       .columns(['role', 'name'])
       .execute();
+    await db.schema.createIndex('certificates_by_expiry').on('certificates').column('not_after').execute();
     await db.schema
       .createTable('join_tokens')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())

@@ -73,7 +73,7 @@ class Entry {
   readonly #chip: SimulatedChip;
   readonly #watcher: FSWatcher;
   readonly #madeAt = performance.now();
-  /** When each writable attribute was last written, to tell writes from other events. */
+  /** When each writable attribute was last written by a client, to tell writes from other events. */
   readonly #writtenAt = new Map<string, bigint>();
   #generation = 0;
 
@@ -84,10 +84,7 @@ class Entry {
     this.#write('provider', 'sev_guest\n');
     this.#write('generation', '0\n');
     this.#write('privlevel_floor', '0\n');
-    for (const name of ['privlevel', 'inblob']) {
-      this.#write(name, '');
-      this.#writtenAt.set(name, this.#modified(name));
-    }
+    for (const name of ['privlevel', 'inblob']) this.#write(name, '');
     this.#watcher = watch(path, onChange);
   }
 

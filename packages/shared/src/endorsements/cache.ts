@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { EndorsementQuery } from '../evidence/appraisal.js';
 import type { Endorsement, EndorsementStore } from './endorsement.js';
+import { queryKey } from './resolve.js';
 
 /** How much is kept, and for how long. */
 export interface CacheOptions {
@@ -10,10 +11,10 @@ export interface CacheOptions {
   /** How long the knowledge lasts that a place does not have something, ms. */
   readonly negativeMs?: number;
   /**
-   * How long a revocation list counts as fresh, ms. Vendors date the next list far ahead, and a revocation should not
-   * wait for it; while no newer list can be had, an older one serves until its nextUpdate.
+   * How long a revocation list or document counts as fresh, ms. Vendors date the next one far ahead, and a revocation
+   * should not wait for it; while no newer one can be had, an older one serves until its nextUpdate.
    */
-  readonly crlFreshMs?: number;
+  readonly updateMs?: number;
 }
 
 interface Entry {
@@ -27,16 +28,17 @@ interface Entry {
  * short time what is not there. Equal queries at the same time make one request; failures are not remembered.
  */
 export function cached(store: EndorsementStore, options: CacheOptions): EndorsementStore {
-  const { clock, maxEntries = 1024, negativeMs = 300_000, crlFreshMs = 86_400_000 } = options;
+  const { clock, maxEntries = 1024, negativeMs = 300_000, updateMs = 86_400_000 } = options;
   const entries = new Map<string, Entry>();
   const flights = new Map<string, Promise<Endorsement | undefined>>();
 
   function remember(query: EndorsementQuery, found: Endorsement | undefined): void {
     const now = clock.now().getTime();
     const usableUntil = found?.expiresAt.getTime() ?? now + negativeMs;
-    const freshUntil = query.kind === 'crl' ? Math.min(usableUntil, now + crlFreshMs) : usableUntil;
-    entries.delete(query.path);
-    entries.set(query.path, { found, freshUntil, usableUntil });
+    const freshUntil = query.kind === 'certificates' ? usableUntil : Math.min(usableUntil, now + updateMs);
+    const key = queryKey(query);
+    entries.delete(key);
+    entries.set(key, { found, freshUntil, usableUntil });
     const [oldest] = entries.keys();
     if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
   }
@@ -47,28 +49,30 @@ export function cached(store: EndorsementStore, options: CacheOptions): Endorsem
       remember(query, found);
       return found;
     } catch (error) {
-      const older = entries.get(query.path);
+      const older = entries.get(queryKey(query));
       if (older?.found !== undefined && clock.now().getTime() < older.usableUntil) return older.found;
       throw error;
     }
   }
 
   function depart(query: EndorsementQuery): Promise<Endorsement | undefined> {
-    const flight = request(query).finally(() => flights.delete(query.path));
-    flights.set(query.path, flight);
+    const key = queryKey(query);
+    const flight = request(query).finally(() => flights.delete(key));
+    flights.set(key, flight);
     return flight;
   }
 
   return {
     async fetch(query, signal) {
       signal?.throwIfAborted();
-      const entry = entries.get(query.path);
+      const key = queryKey(query);
+      const entry = entries.get(key);
       if (entry !== undefined && clock.now().getTime() < entry.freshUntil) {
-        entries.delete(query.path);
-        entries.set(query.path, entry);
+        entries.delete(key);
+        entries.set(key, entry);
         return entry.found;
       }
-      const flight = flights.get(query.path) ?? depart(query);
+      const flight = flights.get(key) ?? depart(query);
       return signal === undefined ? flight : Promise.race([flight, abortion(signal)]);
     },
   };

@@ -1,10 +1,13 @@
-import type { EndorsementQuery } from '../evidence/appraisal.js';
+import type { EndorsementQuery, Endorsements } from '../evidence/appraisal.js';
+import { readQeIdentity, readTcbInfo } from '../evidence/x-tdx/collateral.js';
 import { parseCertificate, parseCrl, splitCertificates } from '../evidence/x509.js';
 
 /** What a query was answered with, readable but not verified: verification is the verifier's work. */
 export interface Endorsement {
-  /** DER: certificates, or one certificate revocation list. */
+  /** DER certificates, one certificate revocation list in DER, or one document as its vendor serves it. */
   readonly items: readonly Uint8Array[];
+  /** The certificates of its signer, DER, where the place delivers them beside it. */
+  readonly issuers?: readonly Uint8Array[];
   /** When the first of them expires. */
   readonly expiresAt: Date;
 }
@@ -20,12 +23,43 @@ export interface EndorsementStore {
 
 /** Reads an answer; undefined when it is not what was asked for, such as the page of a proxy. */
 export function readEndorsement(kind: EndorsementQuery['kind'], bytes: Uint8Array): Endorsement | undefined {
-  if (kind === 'crl') {
-    const crl = parseCrl(bytes);
-    return crl?.nextUpdate === undefined ? undefined : { items: [bytes], expiresAt: crl.nextUpdate };
+  switch (kind) {
+    case 'certificates':
+      return readCertificates(bytes);
+    case 'crl':
+      return until(bytes, parseCrl(bytes)?.nextUpdate);
+    case 'tdx-tcb-info':
+      return until(bytes, readTcbInfo(bytes)?.value.nextUpdate);
+    case 'tdx-qe-identity':
+      return until(bytes, readQeIdentity(bytes)?.value.nextUpdate);
+    case 'nvidia-rim':
+    case 'ocsp':
+      return undefined;
   }
+}
+
+/** Adds up what queries were answered with. */
+export function collectEndorsements(
+  answers: readonly { readonly kind: EndorsementQuery['kind']; readonly found: Endorsement }[],
+): Endorsements {
+  return {
+    certificates: answers.flatMap(({ kind, found: { items, issuers = [] } }) =>
+      kind === 'certificates' ? [...items, ...issuers] : issuers,
+    ),
+    crls: answers.flatMap(({ kind, found }) => (kind === 'crl' ? found.items : [])),
+    documents: answers.flatMap(({ kind, found }) =>
+      kind === 'certificates' || kind === 'crl' ? [] : found.items.map((content) => ({ kind, content })),
+    ),
+  };
+}
+
+function readCertificates(bytes: Uint8Array): Endorsement | undefined {
   const items = splitCertificates(bytes) ?? [];
   const expiries = items.map((der) => parseCertificate(der)?.notAfter.getTime() ?? Number.NaN);
   const expiresAt = new Date(Math.min(...expiries));
   return items.length === 0 || Number.isNaN(expiresAt.getTime()) ? undefined : { items, expiresAt };
+}
+
+function until(bytes: Uint8Array, expiresAt: Date | undefined): Endorsement | undefined {
+  return expiresAt === undefined ? undefined : { items: [bytes], expiresAt };
 }

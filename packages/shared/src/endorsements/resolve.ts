@@ -1,7 +1,7 @@
 import { MusterError } from '../errors.js';
 import type { EndorsementQuery, Endorsements, Evidence, EvidenceVerifier } from '../evidence/appraisal.js';
 import { reason, type Reason } from '../reasons.js';
-import type { Endorsement, EndorsementStore } from './endorsement.js';
+import { collectEndorsements, type Endorsement, type EndorsementStore } from './endorsement.js';
 
 /** What could be had, and what could not be asked for at the moment. */
 export interface Resolution {
@@ -32,11 +32,12 @@ export function endorsementSource(stores: readonly EndorsementStore[]): Endorsem
   return {
     async resolve(queries, { signal }) {
       const answers = await Promise.all(queries.map((query) => ask(stores, query, signal)));
-      const itemsOf = (kind: EndorsementQuery['kind']): readonly Uint8Array[] =>
-        answers.flatMap(({ query, found }) => (query.kind === kind ? (found?.items ?? []) : []));
+      const found = answers.flatMap(({ query: { kind }, found }) =>
+        found === undefined ? [] : [{ kind, found }],
+      );
       const waits = answers.flatMap(({ error }) => error?.retryAfterMs ?? []);
       return {
-        endorsements: { certificates: itemsOf('certificates'), crls: itemsOf('crl') },
+        endorsements: collectEndorsements(found),
         deferred: answers.flatMap(({ error }) => error?.reasons ?? []),
         ...(waits.length === 0 ? {} : { retryAfterMs: Math.max(...waits) }),
       };
@@ -58,9 +59,9 @@ export async function resolveFor(
   };
   for (let round = 0; round < maxRounds; round += 1) {
     const wanted = verifier.endorsementQueries(evidence, resolution.endorsements);
-    const queries = wanted.filter(({ path }) => !asked.has(path));
+    const queries = wanted.filter((query) => !asked.has(queryKey(query)));
     if (queries.length === 0) break;
-    for (const { path } of queries) asked.add(path);
+    for (const query of queries) asked.add(queryKey(query));
     const { signal } = options;
     resolution = merge(resolution, await source.resolve(queries, signal === undefined ? {} : { signal }));
   }
@@ -90,6 +91,11 @@ async function ask(
   return error === undefined ? { query } : { query, error };
 }
 
+/** Tells queries apart. */
+export function queryKey({ vendor, path }: EndorsementQuery): string {
+  return `${vendor}/${path}`;
+}
+
 /** The error of a place that cannot answer at the moment. */
 export function deferral(
   { path }: EndorsementQuery,
@@ -106,6 +112,7 @@ function merge(first: Resolution, second: Resolution): Resolution {
     endorsements: {
       certificates: [...first.endorsements.certificates, ...second.endorsements.certificates],
       crls: [...first.endorsements.crls, ...second.endorsements.crls],
+      documents: [...(first.endorsements.documents ?? []), ...(second.endorsements.documents ?? [])],
     },
     deferred: [...first.deferred, ...second.deferred],
     ...(waits.length === 0 ? {} : { retryAfterMs: Math.max(...waits) }),

@@ -35,8 +35,8 @@ export interface EndorsementDocument {
 
 /** One endorsement that a verifier wants, named by the path at its vendor's service. */
 export interface EndorsementQuery {
-  readonly vendor: 'amd';
-  readonly kind: 'certificates' | 'crl';
+  readonly vendor: 'amd' | 'intel';
+  readonly kind: 'certificates' | 'crl' | EndorsementDocument['kind'];
   /** Path and query below the vendor's service, for example `vcek/v1/Milan/crl`. */
   readonly path: string;
 }

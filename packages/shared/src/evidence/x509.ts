@@ -54,6 +54,7 @@ export interface SignedData {
 const commonNameOid = '2.5.4.3';
 const basicConstraintsOid = '2.5.29.19';
 const keyUsageOid = '2.5.29.15';
+const ecdsaSha256Oid = '1.2.840.10045.4.3.2';
 const rsaPssOid = '1.2.840.113549.1.1.10';
 
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
@@ -131,6 +132,18 @@ export function isSignedByPss384(signed: SignedData, key: KeyObject): boolean {
     { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 },
     signed.signature,
   );
+}
+
+/** Whether a signature is ECDSA with SHA-256 by this P-256 key (RFC 5758, section 3.2). */
+export function isSignedByP256(signed: SignedData, key: KeyObject): boolean {
+  return (
+    signed.algorithm === ecdsaSha256Oid && isP256(key) && verify('sha256', signed.data, key, signed.signature)
+  );
+}
+
+/** Whether a key is on the curve P-256. */
+export function isP256(key: KeyObject): boolean {
+  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
 }
 
 function attempt<T>(parse: () => T): T | undefined {

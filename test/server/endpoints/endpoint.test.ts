@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { X509Certificate } from 'node:crypto';
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -276,6 +277,37 @@ describe('the port', () => {
     first.destroy();
     await once(first, 'close');
     expect(await listAs(port, await federation.client('operator'))).toBe('OK');
+  });
+});
+
+describe('reflection and health', () => {
+  const raw = (value: Buffer): Buffer => value;
+
+  it('tells what is served, with the contract', async () => {
+    const client = connect(await open({ reflection: true }), await federation.client('operator'));
+    cleanup.push(() => client.close());
+    const ask = async (request: Buffer): Promise<string> => {
+      const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+      const stream = client.makeBidiStreamRequest(path, raw, raw);
+      stream.end(request);
+      return text(stream as never);
+    };
+    const field = (number: number, value: string): Buffer =>
+      Buffer.concat([Buffer.from([(number << 3) | 2, value.length]), Buffer.from(value)]);
+    const services = await ask(field(7, ''));
+    expect(services).toContain('muster.v1.ParticipantService');
+    expect(services).not.toContain('muster.v1.EnrollmentService');
+    expect(await ask(field(4, 'muster.v1.ParticipantService'))).toContain('QuarantineParticipantRequest');
+  });
+
+  it('says that it serves only once it does', async () => {
+    const client = connect(await open(), await federation.client('framework'));
+    cleanup.push(() => client.close());
+    const check = { path: '/grpc.health.v1.Health/Check', requestSerialize: raw, responseDeserialize: raw };
+    const health = (): Promise<Buffer> => call(client, check as never, Buffer.alloc(0) as never);
+    expect(await health()).toEqual(Buffer.from([8, 1]));
+    endpoint?.setServing(false);
+    expect(await health()).toEqual(Buffer.from([8, 2]));
   });
 });
 

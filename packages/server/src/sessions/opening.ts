@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '@muster/shared/clock.js';
-import { refusal } from '@muster/shared/errors.js';
+import { MusterError, refusal } from '@muster/shared/errors.js';
 import type { DesiredState, Hello, Welcome } from '@muster/shared/gen/muster/v1/agent.js';
 import { ResumeMode } from '@muster/shared/gen/muster/v1/agent.js';
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
@@ -52,7 +52,8 @@ export class Opening {
 
   /**
    * Opens a session. `onOpened` runs at the moment of the commit, before anything is delivered to the participant.
-   * Errors: PARTICIPANT_REMOVED, CERTIFICATE_REVOKED when the certificate is for a key of an earlier enrolment, STORE_*.
+   * Errors: PARTICIPANT_REMOVED, CERTIFICATE_REVOKED when the certificate is for a key of an earlier enrolment,
+   * RATE_LIMITED when too many agents ask the server's device at once, STORE_*.
    */
   async open(
     caller: Caller,
@@ -105,6 +106,7 @@ export class Opening {
       const fresh = self.namespaces.map((namespace, index) => ({ namespace, jws: tokens[index] ?? '' }));
       return { ...participantTokens(self.name, 'server', held), tokens: fresh };
     } catch (error) {
+      if (error instanceof MusterError && error.code === 'RATE_LIMITED') throw error;
       logger.error('attestation.failed', { participant: self.name, ...errorFields(error) });
       return undefined;
     }

@@ -287,6 +287,17 @@ describe('a running job', () => {
     });
   });
 
+  it('waits for the first lease of a site that holds none when it is permitted', async () => {
+    const parts = await federation();
+    parts.leases.delete('site-1');
+    await submit(parts, 'job-1', ['site-1']);
+    expect(await admit(parts, 'job-1')).toMatchObject({ phase: 'admitted' });
+    await parts.clock.advance(longestLeaseMs - 1);
+    expect(await stateOf(parts, 'job-1')).toMatchObject({ phase: 'admitted' });
+    await parts.clock.advance(1);
+    expect(await stateOf(parts, 'job-1')).toMatchObject({ sites: { 'site-1': { endedByLease: true } } });
+  });
+
   it('counts a removed site as ended only when a lease granted until then has ended', async () => {
     const parts = await federation();
     await running(parts, 'job-1', ['site-1']);

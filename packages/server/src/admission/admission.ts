@@ -37,6 +37,8 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #refusalListeners = new Set<(failure: Failure) => void>();
   readonly #removedLeaseEnds = new Map<string, number>();
+  /** A site that was permitted a job gets its lease with its next heartbeat, if it holds none yet. */
+  readonly #permittedLeaseEnds = new Map<string, number>();
   #earliestLeaseEnd = 0;
   #closed = false;
 
@@ -44,7 +46,12 @@ export class Admission {
     this.#options = options;
     const { policy, clock, registry } = options;
     const check = (spec: JobSpec): readonly Reason[] => this.#check(spec);
-    this.#board = new JobBoard(options, (state, effect) => reactions.react(state, effect));
+    this.#board = new JobBoard(options, (state, effect) => {
+      if (effect.type === 'permit_job') {
+        this.#permittedLeaseEnds.set(effect.participant, clock.monotonic() + options.longestLeaseMs);
+      }
+      reactions.react(state, effect);
+    });
     const reactions = new Reactions({
       ...options,
       board: this.#board,
@@ -281,6 +288,7 @@ export class Admission {
     return Math.max(
       this.#earliestLeaseEnd,
       this.#removedLeaseEnds.get(participant) ?? 0,
+      this.#permittedLeaseEnds.get(participant) ?? 0,
       this.#options.leaseEndsAt(participant),
     );
   }

@@ -343,6 +343,31 @@ describe('the verification of sites', () => {
   });
 });
 
+describe('a restart', () => {
+  it('asks no vendor for what verified the tokens before', async () => {
+    const outbox = new RecordingOutbox();
+    let questions = 0;
+    const endorsements = {
+      resolve: async () => {
+        questions += 1;
+        return { endorsements: { certificates: [Uint8Array.of(1)], crls: [] }, deferred: [] };
+      },
+    };
+    const federation = await createFederation({ outbox, endorsements });
+    const site = await federation.enroll('site-1');
+    await federation.verification.start();
+    outbox.connected.add('site-1');
+    federation.verification.sessionOpened('site-1');
+    await federation.clock.advance(0);
+    await answerChallenge(federation, outbox, site, { needs: 'vcek/v1/Milan/chain' });
+    expect(questions).toBe(1);
+    const restarted = await createFederation({ before: federation, endorsements });
+    await restarted.verification.start();
+    expect(restarted.registry.standing('site-1').admissible).toBe(true);
+    expect(questions).toBe(1);
+  });
+});
+
 describe('an endorsement that cannot be had', () => {
   it('defers the verdict, keeps the old token, and is tried again', async () => {
     const outbox = new RecordingOutbox();

@@ -199,6 +199,16 @@ describe('the durable commands', () => {
     ]);
   });
 
+  it('asks no site that was away for a check whose deadline has passed', async () => {
+    const deadline = new Date(clock.now().getTime() + 1000);
+    const value = { jobId: 'job-1', generation: 1n, participants: [], deadline, dryRun: false };
+    await enqueue('site-1', { $case: 'checkJob', value }, reattest);
+    await clock.advance(1001);
+    await attach();
+    expect(sent.map(({ kind }) => kind)).toEqual(['reattest']);
+    expect(await cursor()).toEqual([2, 1]);
+  });
+
   it('keeps commands when the connection takes no more', async () => {
     await attach();
     writable = false;

@@ -72,7 +72,7 @@ export class Verification implements Attestation {
       throw new MusterError([first, ...rest]);
     }
     const names = registry.all().map(({ name }) => name);
-    await Promise.all(names.map((name) => this.#limited(() => this.#reappraise(name))));
+    await Promise.all(names.map((name) => this.#limited(() => this.#reappraise(name, 'held'))));
     for (const participant of registry.all()) this.#arm(participant);
     this.#stops = [
       registry.watch((name, participant) => {
@@ -115,7 +115,7 @@ export class Verification implements Attestation {
   }
 
   async #verifyOne(name: string): Promise<void> {
-    await this.#reappraise(name);
+    await this.#reappraise(name, 'fresh');
     await this.#challenge(name);
   }
 
@@ -155,8 +155,11 @@ export class Verification implements Attestation {
     }
   }
 
-  /** Appraises the tokens that the registry holds at this time, under this policy and with the latest revocation lists. */
-  async #reappraise(name: string): Promise<void> {
+  /**
+   * Appraises the tokens that the registry holds at this time and under this policy: with the revocation lists that are
+   * held too, which needs no vendor, or with fresh ones.
+   */
+  async #reappraise(name: string, revocation: 'held' | 'fresh'): Promise<void> {
     const { registry, appraiser, book, logger } = this.#options;
     try {
       await this.#endExpired(name);
@@ -169,7 +172,7 @@ export class Verification implements Attestation {
         tokens: tokens.map(({ jws }) => jws),
         atHand: {
           certificates: tokens.flatMap(({ endorsements }) => endorsements.certificates),
-          crls: [],
+          crls: revocation === 'held' ? tokens.flatMap(({ endorsements }) => endorsements.crls) : [],
         },
       });
       if (verdict.outcome !== 'rejected') return;

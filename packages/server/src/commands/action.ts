@@ -6,6 +6,11 @@ export function isUrgent(kind: string): boolean {
   return kind === 'stopJob' || kind === 'shutdown';
 }
 
+/** Whether a command asks for an answer that would come after its deadline. */
+export function isOverdue({ action }: Command, now: Date): boolean {
+  return action?.$case === 'checkJob' && action.value.deadline !== undefined && action.value.deadline < now;
+}
+
 /** The job and generation that a command is about. */
 export function jobOf(
   action: CommandAction,

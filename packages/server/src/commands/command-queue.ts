@@ -17,7 +17,7 @@ import {
 } from '../store/commands.js';
 import { isCurrentEpoch, takeSequenceNumber } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
-import { decodeCommand, encodeCommand, isUrgent, jobOf } from './action.js';
+import { decodeCommand, encodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
 import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type Outcome } from './decide.js';
 
 /** How many commands of a kind are sent before their acknowledgements are awaited. */
@@ -94,15 +94,29 @@ export class CommandQueue implements Commands {
     this.#listeners.push(listener);
   }
 
-  /** Begins to deliver to a participant's new session; everything unfinished is sent once it is flushed. */
+  /**
+   * Begins to deliver to a participant's new session: everything unfinished is sent once it is flushed, except questions
+   * whose answer would come too late.
+   */
   async attach(tx: Transaction, participant: string, epoch: number): Promise<void> {
     const rows = await selectUnfinished(tx, participant);
+    const now = this.#dependencies.clock.now();
+    const pending = rows.map(({ seq, payload }) => ({ seq, command: decodeCommand(payload) }));
+    const late = pending.filter(({ command }) => isOverdue(command, now));
+    const due = pending.filter(({ command }) => !isOverdue(command, now));
+    const reasons = JSON.stringify([reason('JOB_CHECK_TIMEOUT', { participant })]);
+    for (const { seq } of late) {
+      await finishCommand(tx, participant, seq, { outcome: 'REJECTED', reasons, at: now.getTime() });
+    }
+    if (late.length > 0) await advanceCursor(tx, participant);
     afterCommit(tx, () => {
       this.detach(participant);
       this.#lines.set(participant, {
         epoch,
-        commands: new Map(rows.map(({ seq, payload }) => [seq, decodeCommand(payload)])),
-        delivery: openDelivery(rows.map(({ seq, kind }) => ({ seq, urgent: isUrgent(kind) }))),
+        commands: new Map(due.map(({ seq, command }) => [seq, command])),
+        delivery: openDelivery(
+          due.map(({ seq, command }) => ({ seq, urgent: isUrgent(command.action?.$case ?? '') })),
+        ),
       });
     });
   }

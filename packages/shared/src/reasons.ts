@@ -1,15 +1,19 @@
 import { coreReasons } from './reasons/core.js';
 import type { ReasonEntry } from './reasons/entry.js';
+import { azureCvmReasons } from './evidence/x-az-cvm/reasons.js';
 import { snpReasons } from './evidence/x-snp/reasons.js';
+import { tpmReasons } from './evidence/x-tpm/reasons.js';
 
 /**
  * Every reason that Muster gives for a refusal, a warning or a permission taken back. The list is closed: a code that
  * is not here does not compile. docs/reasons.md is printed from it.
  */
-export const reasonCatalogue = { ...coreReasons, ...snpReasons } as const satisfies Record<
-  string,
-  ReasonEntry
->;
+export const reasonCatalogue = {
+  ...coreReasons,
+  ...snpReasons,
+  ...tpmReasons,
+  ...azureCvmReasons,
+} as const satisfies Record<string, ReasonEntry>;
 
 /** A stable code, for example `SNP_MEASUREMENT_UNKNOWN`. Programs decide on it. */
 export type ReasonCode = keyof typeof reasonCatalogue;

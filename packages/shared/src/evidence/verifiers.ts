@@ -1,8 +1,14 @@
 import type { EvidenceVerifier } from './appraisal.js';
+import { azureCvmVerifier } from './x-az-cvm/verifier.js';
 import { snpVerifier } from './x-snp/verifier.js';
+import { tpmVerifier } from './x-tpm/verifier.js';
 
 /** Every verifier, one line per namespace. */
-export const verifiers: readonly EvidenceVerifier[] = registryOf([snpVerifier]);
+export const verifiers: readonly EvidenceVerifier[] = registryOf([
+  snpVerifier,
+  tpmVerifier,
+  azureCvmVerifier,
+]);
 
 /** The verifier of a namespace; undefined when none knows it, which counts as "no". */
 export function verifierOf(namespace: string): EvidenceVerifier | undefined {

@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { reason, type Reason } from '../../reasons.js';
+import type {
+  Appraisal,
+  AppraisalInput,
+  EndorsementQuery,
+  Endorsements,
+  Evidence,
+  EvidenceVerifier,
+  Json,
+  TrustTier,
+} from '../appraisal.js';
+import { snpEndorsementQueries } from '../x-snp/endorsements.js';
+import {
+  checkReferences,
+  checkSelection,
+  hasReferences,
+  placePcrs,
+  quoteClaims,
+  type PcrValues,
+} from '../x-tpm/pcrs.js';
+import { parseQuote, type TpmQuote } from '../x-tpm/quote.js';
+import { isSignedBy } from '../x-tpm/signature.js';
+import { checkNonce } from '../x-tpm/verifier.js';
+import { parseEvidence, type AzureEvidence } from './evidence.js';
+import { appraiseSnp, snpEndorsements, snpEvidence } from './hardware.js';
+import { parseHclReport, type HclReport } from './hcl-report.js';
+import { azureCvmPolicySchema, type AzureCvmPolicy } from './policy.js';
+
+const namespace = 'x-az-cvm';
+
+/** The verifier of Azure confidential VMs with a vTPM. docs/namespaces/x-az-cvm.md says what it proves. */
+export const azureCvmVerifier: EvidenceVerifier<AzureCvmPolicy, Appraisal> = {
+  namespace,
+  policySchema: azureCvmPolicySchema,
+  endorsementQueries,
+  appraise,
+};
+
+type Input = AppraisalInput<AzureCvmPolicy>;
+
+/** A quote whose signature holds under the attestation key of an HCL report. */
+interface BoundQuote {
+  readonly quote: TpmQuote;
+  readonly values: PcrValues;
+}
+
+/**
+ * Appraises the evidence in this order: its form, the vTPM's quote under the key in the runtime data, the hardware's
+ * report and its binding to the runtime data, the nonce, the policy. A failure of form, of the quote's signature or of
+ * its PCR values ends the appraisal; from there on every reason is collected, the hardware's first.
+ */
+function appraise(input: Input): Appraisal {
+  if (Number.isNaN(input.at.getTime())) return broken(reason('TPM_CLOCK_INVALID'));
+  const evidence = parseEvidence(input.evidence.evidence);
+  if (evidence === undefined) return broken(reason('AZ_EVIDENCE_UNREADABLE'));
+  const hcl = parseHclReport(evidence.hcl_report);
+  if (hcl === undefined) return broken(reason('AZ_HCL_REPORT'));
+  const bound = readQuote(evidence, hcl);
+  return 'code' in bound ? broken(bound) : judge(bound, evidence, hcl, input);
+}
+
+/** The vTPM signs by RSASSA with SHA-256; its signature comes without a structure around it. */
+function readQuote({ tpm_quote }: AzureEvidence, { attestationKey }: HclReport): BoundQuote | Reason {
+  const { message, signature, pcrs } = tpm_quote;
+  const quote = parseQuote(message);
+  if (quote === undefined) return reason('TPM_QUOTE_UNREADABLE');
+  if (!isSignedBy(message, { scheme: 'rsassa', hash: 'sha256', signature }, attestationKey)) {
+    return reason('TPM_QUOTE_SIGNATURE');
+  }
+  const values = placePcrs(quote, pcrs, 'sha256');
+  return 'code' in values ? values : { quote, values };
+}
+
+function judge(
+  { quote, values }: BoundQuote,
+  evidence: AzureEvidence,
+  hcl: HclReport,
+  input: Input,
+): Appraisal {
+  const { policy, reportData } = input;
+  const hardware = appraiseHardware(evidence, hcl, input);
+  const nonceFailure = checkNonce(quote, reportData);
+  const pcrFailures = [
+    ...[checkSelection(quote.selection, policy)].flatMap((found) => found ?? []),
+    ...checkReferences(values, policy),
+  ];
+  const configurationFailures = checkConfiguration(hcl, policy);
+  const own = [
+    ...(nonceFailure === undefined ? [] : [nonceFailure]),
+    ...pcrFailures,
+    ...configurationFailures,
+  ];
+  const status = own.length > 0 ? 'contraindicated' : hardware.status;
+  return {
+    namespace,
+    status,
+    reasons: [...hardware.reasons.map(boundReason), ...own],
+    claims: { ...claims(hcl, quote, values), [hcl.tee]: hardware.claims },
+    unchecked: [...hardware.unchecked, ...(reportData === undefined ? ['report_data'] : [])],
+    trustworthiness: vector(status, hardware.trustworthiness, {
+      ...(nonceFailure === undefined ? {} : { 'instance-identity': 96 }),
+      ...(configurationFailures.length === 0 ? {} : { configuration: 96 }),
+      ...(pcrFailures.length > 0 ? { executables: 96 } : hasReferences(policy) ? { executables: 2 } : {}),
+    }),
+    simulated: hardware.simulated,
+  };
+}
+
+function appraiseHardware(evidence: AzureEvidence, hcl: HclReport, input: Input): Appraisal {
+  if (hcl.tee === 'snp') return appraiseSnp(evidence, hcl, input);
+  return { ...broken(reason('AZ_TD_QUOTE_MISSING')), status: 'none', trustworthiness: {} };
+}
+
+/** What the hardware's verifier calls its report data is here the digest of the runtime data. */
+function boundReason(found: Reason): Reason {
+  return found.code === 'SNP_REPORT_DATA' ? reason('AZ_RUNTIME_DATA') : found;
+}
+
+function checkConfiguration({ tee, vmConfiguration }: HclReport, policy: AzureCvmPolicy): readonly Reason[] {
+  return [
+    policy.tees.includes(tee) ? [] : reason('AZ_TEE_NOT_ALLOWED'),
+    policy.require_secure_boot && vmConfiguration['secure-boot'] !== true ? reason('AZ_SECURE_BOOT') : [],
+    !policy.console && vmConfiguration['console-enabled'] !== false ? reason('AZ_CONSOLE') : [],
+  ].flat();
+}
+
+function claims(hcl: HclReport, quote: TpmQuote, values: PcrValues): { readonly [key: string]: Json } {
+  const spki = hcl.attestationKey.export({ format: 'der', type: 'spki' });
+  return {
+    tee: hcl.tee,
+    quote_signature: 'holds',
+    ak_fingerprint: createHash('sha256').update(spki).digest('hex'),
+    vm_configuration: hcl.vmConfiguration,
+    user_data: hcl.userData,
+    ...quoteClaims(quote, values),
+  };
+}
+
+/** The hardware's vector, lowered or raised where the vTPM says more; nothing is claimed while it is incomplete. */
+function vector(
+  status: TrustTier,
+  hardware: Appraisal['trustworthiness'],
+  own: Appraisal['trustworthiness'],
+): Appraisal['trustworthiness'] {
+  if (status === 'none') return {};
+  const isBelieved = Object.values(hardware).every((value) => value < 96);
+  const raised = isBelieved
+    ? own
+    : Object.fromEntries(Object.entries(own).filter(([, value]) => value >= 96));
+  return { ...hardware, ...raised };
+}
+
+function endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[] {
+  const parsed = parseEvidence(evidence.evidence);
+  const hcl = parsed === undefined ? undefined : parseHclReport(parsed.hcl_report);
+  if (parsed === undefined || hcl?.tee !== 'snp') return [];
+  return snpEndorsementQueries(snpEvidence(hcl), snpEndorsements(parsed, atHand));
+}
+
+/** Evidence whose form or cryptography does not hold: nothing of it can be believed. */
+function broken(found: Reason): Appraisal {
+  const names = ['instance-identity', 'configuration', 'executables', 'hardware', 'runtime-opaque'];
+  return {
+    namespace,
+    status: 'contraindicated',
+    reasons: [found],
+    claims: {},
+    unchecked: [],
+    trustworthiness: Object.fromEntries(names.map((name) => [name, 99])),
+    simulated: false,
+  };
+}

@@ -1,6 +1,5 @@
 import {
   Server,
-  ServerCredentials,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type ServiceDefinition,
@@ -10,7 +9,7 @@ import { toStatus } from '@muster/shared/grpc/status.js';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAuthority } from './identities.js';
+import { createFederation } from './members.js';
 
 /** Answers a method: with a message, a list of messages for a stream, or by throwing. */
 export type Answer = (request: never) => unknown;
@@ -24,15 +23,15 @@ export interface FakeServices {
   readonly requests: readonly { readonly method: string; readonly request: unknown }[];
   /** Decides the answers from now on; methods without one fail as UNIMPLEMENTED. */
   answer(answers: Readonly<Record<string, Answer>>): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Starts the services on a free port. */
 export async function startFakeServices(services: readonly ServiceDefinition[]): Promise<FakeServices> {
   const trustDomain = 'test.example';
-  const authority = await createAuthority(trustDomain);
-  const own = await authority.issue('server', 'server');
-  const operator = await authority.issue('operator', 'alice');
+  const federation = await createFederation(trustDomain);
+  const operator = await federation.client('operator', 'alice');
+  const credentials = await federation.endpoint(true);
   let answers: Readonly<Record<string, Answer>> = {};
   const requests: { method: string; request: unknown }[] = [];
 
@@ -73,8 +72,6 @@ export async function startFakeServices(services: readonly ServiceDefinition[]):
     server.addService(service, implementation);
   }
   const port = await new Promise<number>((resolve, reject) => {
-    const keyPair = { private_key: Buffer.from(own.key), cert_chain: Buffer.from(own.certificate) };
-    const credentials = ServerCredentials.createSsl(Buffer.from(authority.bundle), [keyPair], true);
     server.bindAsync('127.0.0.1:0', credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
@@ -83,10 +80,10 @@ export async function startFakeServices(services: readonly ServiceDefinition[]):
 
   const folder = mkdtempSync(join(tmpdir(), 'muster-cli-'));
   const write = (name: string, content: string): void => writeFileSync(join(folder, name), content);
-  write('certificate.pem', operator.certificate);
-  write('key.pem', operator.key);
+  write('certificate.pem', operator.certificate?.chain ?? '');
+  write('key.pem', operator.certificate?.key ?? '');
   chmodSync(join(folder, 'key.pem'), 0o600);
-  write('bundle.pem', authority.bundle);
+  write('bundle.pem', operator.trustBundle);
   write(
     'profile.yaml',
     [
@@ -106,9 +103,10 @@ export async function startFakeServices(services: readonly ServiceDefinition[]):
       answers = next;
       requests.length = 0;
     },
-    close: () => {
+    close: async () => {
       server.forceShutdown();
       rmSync(folder, { recursive: true });
+      await federation.close();
     },
   };
 }

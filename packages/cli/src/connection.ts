@@ -17,6 +17,9 @@ export interface Connection {
   close(): void;
 }
 
+/** A stream notices within this time that the server is gone. */
+const keepalive = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms': 10_000 };
+
 /** Connects to a profile's server on the first call. Errors: PROFILE_INVALID when the files hold no identity. */
 export function connect({ server, identity }: Profile): Connection {
   const client = createClient(server, identity);
@@ -69,7 +72,7 @@ export function connect({ server, identity }: Profile): Connection {
 
 function createClient(server: string, identity: ClientIdentity): Client {
   try {
-    return new Client(server, clientCredentials(identity), clientChannelOptions(identity.trustDomain));
+    return new Client(server, clientCredentials(identity), { ...clientChannelOptions, ...keepalive });
   } catch (cause) {
     const message = 'The certificate, the key or the bundle of the profile is not PEM of that kind.';
     throw refusal('PROFILE_INVALID', { message }, cause);

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { status, type ChannelCredentials, type StatusObject } from '@grpc/grpc-js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
 import { AgentServiceClient, type SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
+import { clientChannelOptions } from '@muster/shared/grpc/credentials.js';
 import { fromServiceError } from '@muster/shared/grpc/status.js';
 import { certificateIdentity, publicKeyDer } from '@muster/shared/pki/certificate.js';
 import type { Identity } from '@muster/shared/spiffe.js';
@@ -37,11 +38,11 @@ const maxMessageBytes = 4 * 1024 * 1024;
 
 /** Options of every client of the server; each client has its own connection, so that a new certificate is used. */
 export const clientOptions = {
+  ...clientChannelOptions,
   'grpc.max_receive_message_length': maxMessageBytes,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.service_config_disable_resolution': 1,
   'grpc.enable_retries': 0,
-  'grpc.enable_channelz': 0,
 } as const;
 
 /** Opens a session stream. Its reader is attached at once: a stream that nobody reads has no bounds on its memory. */

@@ -52,7 +52,12 @@ describe('permit verify', () => {
   it.each([
     ['another trust domain', async () => sign(), ['--trust-domain', 'other.example']],
     ['an issuer that is no server', () => sign('spiffe://test.example/site/site-1'), []],
-    ['a changed permit', async () => (await sign()).replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')), []],
+    [
+      'a changed permit',
+      async () =>
+        (await sign()).replace(/\.(.)([^.]*)$/, (_, first, rest) => `.${first === 'A' ? 'B' : 'A'}${rest}`),
+      [],
+    ],
     ['something else', async () => 'no permit', []],
   ])('refuses %s', async (_, permit, more) => {
     expect((await verify(await permit(), ...more)).code).toBe(1);

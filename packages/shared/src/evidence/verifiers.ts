@@ -1,11 +1,13 @@
 import type { EvidenceVerifier } from './appraisal.js';
 import { azureCvmVerifier } from './x-az-cvm/verifier.js';
 import { snpVerifier } from './x-snp/verifier.js';
+import { tdxVerifier } from './x-tdx/verifier.js';
 import { tpmVerifier } from './x-tpm/verifier.js';
 
 /** Every verifier, one line per namespace. */
 export const verifiers: readonly EvidenceVerifier[] = registryOf([
   snpVerifier,
+  tdxVerifier,
   tpmVerifier,
   azureCvmVerifier,
 ]);

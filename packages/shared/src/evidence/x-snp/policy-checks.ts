@@ -1,4 +1,5 @@
 import { reason, type Reason, type ReasonCode } from '../../reasons.js';
+import type { TrustClaim } from '../trustworthiness.js';
 import type { SnpPolicy, SnpPolicyField } from './policy.js';
 import { componentBelow, type Product, type Tcb } from './product.js';
 import type { FirmwareVersion, SnpReport } from './report.js';
@@ -18,15 +19,12 @@ export interface PolicySubject {
   readonly tcbs: ReportTcbs;
 }
 
-/** The claims of the trustworthiness vector that an x-snp policy speaks about (draft-ietf-rats-ar4si, section 2.3.4). */
-export type TrustClaim =
-  'instance-identity' | 'configuration' | 'executables' | 'hardware' | 'runtime-opaque';
-
 /** A field of the policy that the report fails. */
 export interface PolicyFailure {
-  readonly field: SnpPolicyField;
   readonly claim: TrustClaim;
   readonly reason: Reason;
+  /** Whether the policy takes the failure as a warning. */
+  readonly isSoft: boolean;
 }
 
 interface PolicyCheck {
@@ -203,12 +201,12 @@ export function policyFailures(subject: PolicySubject, policy: SnpPolicy): reado
     if (failure === false) return [];
     return [
       {
-        field,
         claim,
         reason: reason(code, {
           path: `namespaces.x-snp.${field}`,
           ...(failure === true ? {} : { message: failure }),
         }),
+        isSoft: policy.warn_on.some((soft) => soft === field),
       },
     ];
   });

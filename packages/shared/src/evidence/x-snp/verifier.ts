@@ -1,21 +1,15 @@
 import { verify } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier, TrustTier } from '../appraisal.js';
+import { failedCryptography, trustworthiness } from '../trustworthiness.js';
 import { findChains, sortCertificates, type ChainFailure, type SnpChain } from './chain.js';
 import { reportClaims } from './claims.js';
 import { candidateProducts, collectCertificates, snpEndorsementQueries } from './endorsements.js';
 import { snpPolicySchema, type SnpPolicy } from './policy.js';
-import {
-  inconsistency,
-  policyFailures,
-  type PolicyFailure,
-  type PolicySubject,
-  type ReportTcbs,
-} from './policy-checks.js';
+import { inconsistency, policyFailures, type PolicySubject, type ReportTcbs } from './policy-checks.js';
 import { decodeTcb, type Product } from './product.js';
 import { parseReport, type SnpReport } from './report.js';
 import { checkRevocation } from './revocation.js';
-import { failedCryptography, trustworthiness } from './trustworthiness.js';
 
 const namespace = 'x-snp';
 /** More than any honest set: bounds the signatures that a hostile one makes the verifier compute. */
@@ -89,10 +83,9 @@ function judge(report: SnpReport, chain: SnpChain, input: Input): Appraisal {
     ...('code' in subject ? [subject] : [inconsistency(subject) ?? []].flat()),
   ];
   const failures = 'code' in subject ? [] : policyFailures(subject, policy);
-  const isSoft = ({ field }: PolicyFailure): boolean => policy.warn_on.some((soft) => soft === field);
   const missing = isListMissing && policy.revocation === 'required' ? [reason('SNP_CRL_MISSING')] : [];
   const reasons = [...refusals, ...failures.map((failure) => failure.reason), ...missing];
-  const isRefused = refusals.length > 0 || failures.some((failure) => !isSoft(failure));
+  const isRefused = refusals.length > 0 || failures.some(({ isSoft }) => !isSoft);
   const status = tier({ isRefused, isIncomplete: missing.length > 0, isWarned: failures.length > 0 });
   return {
     namespace,
@@ -105,8 +98,7 @@ function judge(report: SnpReport, chain: SnpChain, input: Input): Appraisal {
     ],
     trustworthiness: trustworthiness({
       failures,
-      isSoft,
-      isHardwareRefused: refusals.length > 0,
+      hardware: refusals.length > 0 ? 'refused' : 'known',
       hasReferenceValues: policy.measurements !== undefined,
       isIncomplete: status === 'none',
     }),

@@ -150,26 +150,27 @@ export class Session {
   }
 
   #dispatch(event: SessionEvent): void {
+    const { clock, random } = this.#parts;
     this.#events.push(event);
     if (this.#deciding) return;
     this.#deciding = true;
-    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-      const moment = { now: this.#parts.clock.monotonic(), random: this.#parts.random() };
-      const { state, effects } = decide(this.#state, next, moment);
+    for (let next = this.#events.shift(); next !== undefined; next = this.#nextEvent()) {
+      const { state, effects } = decide(this.#state, next, { now: clock.monotonic(), random: random() });
       this.#state = state;
       for (const effect of effects) this.#perform(effect);
     }
     this.#deciding = false;
     this.#wake();
-    this.#arm();
-  }
-
-  #arm(): void {
     this.#timer?.cancel();
     const at = nextTick(this.#state);
     if (at === undefined) return;
-    const delayMs = Math.max(0, at - this.#parts.clock.monotonic());
-    this.#timer = this.#parts.clock.schedule(delayMs, () => this.#dispatch({ type: 'tick' }));
+    this.#timer = clock.schedule(at - clock.monotonic(), () => this.#dispatch({ type: 'tick' }));
+  }
+
+  /** What has happened meanwhile, or a tick when something is due already. */
+  #nextEvent(): SessionEvent | undefined {
+    const due = (nextTick(this.#state) ?? Infinity) <= this.#parts.clock.monotonic();
+    return this.#events.shift() ?? (due ? { type: 'tick' } : undefined);
   }
 
   #wake(): void {

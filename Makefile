@@ -19,6 +19,7 @@ check: build ## Format, lint, types and protos
 	node_modules/.bin/prettier --check --log-level=warn .
 	node_modules/.bin/oxlint --type-aware --deny-warnings
 	node_modules/.bin/buf lint proto
+	node_modules/.bin/buf breaking proto --against proto/released/v0.1.binpb
 	node scripts/reasons.mjs --check
 
 test: check ## Run every check and every test

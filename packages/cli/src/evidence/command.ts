@@ -21,7 +21,10 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
     'verify',
     'appraise one piece of evidence',
     async ({ options, print, style }) => {
-      const appraisal = await verifyEvidence(options, terminal.clock, terminal.env['MUSTER_AMD_KEY_SERVICE']);
+      const appraisal = await verifyEvidence(options, terminal.clock, {
+        amd: terminal.env['MUSTER_AMD_KEY_SERVICE'],
+        intel: terminal.env['MUSTER_INTEL_COLLATERAL_SERVICE'],
+      });
       print(appraisalJson(appraisal), () => appraisalText(appraisal, style));
       return exitCodeOf[appraisal.status];
     },
@@ -29,7 +32,10 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
     .requiredOption('--namespace <name>', 'the kind of evidence, such as x-snp')
     .requiredOption('--evidence <file>', 'the evidence as the device gave it')
     .option('--cert <file>', 'certificates, PEM or DER, one or several a file; may be repeated', collect)
-    .option('--collateral <file>', 'for x-snp: a certificate revocation list, PEM or DER')
+    .option(
+      '--collateral <file>',
+      'for x-snp a certificate revocation list, PEM or DER; for x-tdx the collateral as one JSON object',
+    )
     .option(
       '--rim <file>',
       'a reference integrity manifest, where the namespace has them; may be repeated',

@@ -2,7 +2,7 @@ import { loadYaml, validate } from '@muster/shared/config/load.js';
 import { refusal } from '@muster/shared/errors.js';
 import type { EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
 import { verifierOf, verifiers } from '@muster/shared/evidence/verifiers.js';
-import { parseCertificate, parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
+import { parseCertificate, splitCertificates } from '@muster/shared/evidence/x509.js';
 import { readFileSync, statSync } from 'node:fs';
 import * as z from 'zod';
 
@@ -43,21 +43,6 @@ export function readCertificates(file: string): readonly Uint8Array[] {
   if (isUsable) return certificates;
   throw refusal('ARGUMENT_INVALID', {
     message: `--cert: ${file} holds no certificate that can be read, PEM or DER.`,
-    path: file,
-  });
-}
-
-/** Reads a certificate revocation list, PEM or DER. Errors: FILE_UNREADABLE, ARGUMENT_INVALID. */
-export function readCrl(file: string): Uint8Array {
-  const bytes = readBytes(file);
-  const [, base64] =
-    /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/.exec(
-      Buffer.from(bytes).toString('latin1'),
-    ) ?? [];
-  const der = base64 === undefined ? bytes : Uint8Array.from(Buffer.from(base64, 'base64'));
-  if (parseCrl(der) !== undefined) return der;
-  throw refusal('ARGUMENT_INVALID', {
-    message: `--collateral: ${file} holds no certificate revocation list that can be read, PEM or DER.`,
     path: file,
   });
 }

@@ -1,21 +1,22 @@
 import type { Clock } from '@muster/shared/clock.js';
-import { amdKeyService } from '@muster/shared/endorsements/amd-key-service.js';
 import type { EndorsementStore } from '@muster/shared/endorsements/endorsement.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource, resolveFor } from '@muster/shared/endorsements/resolve.js';
+import { vendorServices, type VendorUrls } from '@muster/shared/endorsements/vendor-services.js';
 import { refusal } from '@muster/shared/errors.js';
 import type {
   Appraisal,
+  EndorsementQuery,
   Endorsements,
   Evidence,
   EvidenceVerifier,
 } from '@muster/shared/evidence/appraisal.js';
+import { noEndorsements, readCollateral } from './collateral.js';
 import {
   parseReportData,
   parseTime,
   readBytes,
   readCertificates,
-  readCrl,
   readPolicy,
   requireVerifier,
 } from './input.js';
@@ -40,13 +41,13 @@ const fetchTimeMs = 5_000;
 
 /**
  * Appraises evidence from files. What is missing is looked for in the directory of `--endorsements` and, unless
- * `--offline`, at the vendor's service, for a few seconds at most; what then is still missing shows in the result.
+ * `--offline`, at the vendors' services, for a few seconds at most; what then is still missing shows in the result.
  * Errors: FILE_UNREADABLE, ARGUMENT_INVALID, POLICY_INVALID.
  */
 export async function verifyEvidence(
   options: VerifyOptions,
   clock: Clock,
-  keyServiceUrl?: string,
+  urls: VendorUrls = {},
 ): Promise<Appraisal> {
   const verifier = requireVerifier(options.namespace);
   if (options.rim !== undefined) {
@@ -56,9 +57,13 @@ export async function verifyEvidence(
     });
   }
   const evidence = { namespace: verifier.namespace, evidence: readBytes(options.evidence) };
+  const collateral =
+    options.collateral === undefined
+      ? noEndorsements
+      : readCollateral(verifier.namespace, options.collateral);
   const atHand = {
-    certificates: (options.cert ?? []).flatMap(readCertificates),
-    crls: options.collateral === undefined ? [] : [readCrl(options.collateral)],
+    ...collateral,
+    certificates: [...(options.cert ?? []).flatMap(readCertificates), ...collateral.certificates],
   };
   const reportData = options.nonce === undefined ? undefined : parseReportData(options.nonce);
   const policy = readPolicy(verifier, options.policy);
@@ -70,9 +75,7 @@ export async function verifyEvidence(
 
   const stores: EndorsementStore[] = [
     ...(options.endorsements === undefined ? [] : [offlineDirectory(options.endorsements)]),
-    ...(options.offline === true
-      ? []
-      : [amdKeyService({ clock, ...(keyServiceUrl === undefined ? {} : { baseUrl: keyServiceUrl }) })]),
+    ...(options.offline === true ? [] : [vendorServices(clock, urls)]),
   ];
   const { endorsements, deferred } = await resolve(verifier, evidence, atHand, stores, {
     clock,
@@ -91,7 +94,7 @@ export async function verifyEvidence(
     : appraisal;
 }
 
-/** Revocation lists are fetched only to verify at the present time: today's tell nothing about another day. */
+/** What Intel or AMD say of the present day, such as revocations, is fetched only to verify at the present time. */
 async function resolve(
   verifier: EvidenceVerifier,
   evidence: Evidence,
@@ -101,7 +104,7 @@ async function resolve(
 ): ReturnType<typeof resolveFor> {
   const wanted: Pick<EvidenceVerifier, 'endorsementQueries'> = {
     endorsementQueries: (...input) =>
-      verifier.endorsementQueries(...input).filter(({ kind }) => isForNow || kind !== 'crl'),
+      verifier.endorsementQueries(...input).filter(({ kind }) => isForNow || !isOfTheDay(kind)),
   };
   const deadline = new AbortController();
   const timer = clock.schedule(fetchTimeMs, () => deadline.abort());
@@ -111,6 +114,10 @@ async function resolve(
   } finally {
     timer.cancel();
   }
+}
+
+function isOfTheDay(kind: EndorsementQuery['kind']): boolean {
+  return kind !== 'certificates' && kind !== 'nvidia-rim';
 }
 
 function parseFingerprint(text: string): string {

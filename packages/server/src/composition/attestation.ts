@@ -1,8 +1,8 @@
 import { createAttesters } from '@muster/attester/attesters.js';
-import { amdKeyService } from '@muster/shared/endorsements/amd-key-service.js';
 import { cached } from '@muster/shared/endorsements/cache.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
+import { vendorServices } from '@muster/shared/endorsements/vendor-services.js';
 import { requiredNamespaces, ruleFor } from '@muster/shared/policy/policy.js';
 import { Appraiser } from '../attestation/appraisal.js';
 import { Challenges } from '../attestation/challenges.js';
@@ -31,7 +31,8 @@ export function composeAttestation(
   outbox: Outbox,
   failures: Failures,
 ): AttestationParts {
-  const { config, identity, store, signer, certificate, registry, audit, clock, logger } = foundation;
+  const { config, identity, store, signer, certificate, registry, audit, clock, logger, verifiers } =
+    foundation;
   const { policy, policyDigest, simulatedRoots, session } = config;
   const { trustDomain } = identity;
   const timeoutMs = session.challenge_timeout;
@@ -43,6 +44,7 @@ export function composeAttestation(
     endorsements: endorsements(foundation),
     signer,
     clock,
+    ...(verifiers !== undefined && { verifiers }),
   });
   const book = new VerdictBook({ registry, store, audit, failures, logger, trustDomain });
   const { privateKey, publicKey } = certificate;
@@ -91,13 +93,13 @@ export function composeAttestation(
   return { challenges, appraiser, book, self, sites, verification };
 }
 
-/** The offline directory first, then the vendor's service. */
+/** The offline directory first, then the vendors' services. */
 function endorsements({ config, clock }: Foundation): EndorsementSource {
-  const { offline_directory, online, amd_url } = config.endorsements;
-  const service = amdKeyService({ clock, ...(amd_url !== undefined && { baseUrl: amd_url }) });
+  const { offline_directory, online, amd_url, intel_url } = config.endorsements;
+  const services = vendorServices(clock, { amd: amd_url, intel: intel_url });
   return endorsementSource([
     ...(offline_directory === undefined ? [] : [offlineDirectory(offline_directory)]),
-    ...(online ? [cached(service, { clock })] : []),
+    ...(online ? [cached(services, { clock })] : []),
   ]);
 }
 

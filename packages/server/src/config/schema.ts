@@ -75,6 +75,7 @@ export const configSchema = z.strictObject({
       offline_directory: file.optional(),
       online: z.boolean().default(true),
       amd_url: z.url({ protocol: /^https?$/ }).optional(),
+      intel_url: z.url({ protocol: /^https?$/ }).optional(),
     })
     .prefault({}),
   verification,

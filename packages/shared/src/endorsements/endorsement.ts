@@ -32,8 +32,7 @@ export function readEndorsement(kind: EndorsementQuery['kind'], bytes: Uint8Arra
       return until(bytes, readTcbInfo(bytes)?.value.nextUpdate);
     case 'tdx-qe-identity':
       return until(bytes, readQeIdentity(bytes)?.value.nextUpdate);
-    case 'nvidia-rim':
-    case 'ocsp':
+    default:
       return undefined;
   }
 }

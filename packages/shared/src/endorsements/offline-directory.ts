@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EndorsementQuery } from '../evidence/appraisal.js';
+import { splitCertificates } from '../evidence/x509.js';
 import { readEndorsement, type EndorsementStore } from './endorsement.js';
 import { deferral } from './resolve.js';
 
@@ -10,17 +11,21 @@ const safePath = /^(?:[A-Za-z0-9_-]+\/)*[A-Za-z0-9_-]+(?:\?[A-Za-z0-9=&]+)?$/;
 /**
  * A directory of endorsements for machines without a way to the vendors. It mirrors the vendors' URLs: the answer to
  * `https://kdsintf.amd.com/vcek/v1/Milan/crl` is in `<directory>/amd/vcek/v1/Milan/crl`, and a query is part of the file
- * name. A file that is there but cannot be read ends in ATTESTATION_DEFERRED.
+ * name. Where a vendor sends the certificates of the signer in a header, they are in PEM in a file beside the answer, with
+ * `.issuer-chain` after its name. A file that is there but cannot be read ends in ATTESTATION_DEFERRED.
  */
 export function offlineDirectory(directory: string): EndorsementStore {
   return {
     async fetch(query, signal) {
-      const bytes = await read(fileOf(directory, query), query, signal);
+      const file = fileOf(directory, query);
+      const bytes = await read(file, query, signal);
       if (bytes === undefined) return undefined;
+      const chain = await read(`${file}.issuer-chain`, query, signal);
+      const issuers = chain === undefined ? [] : splitCertificates(chain);
       const endorsement = readEndorsement(query.kind, bytes);
-      if (endorsement === undefined)
+      if (endorsement === undefined || issuers === undefined)
         throw deferral(query, 'the file in the offline directory is not readable');
-      return endorsement;
+      return issuers.length === 0 ? endorsement : { ...endorsement, issuers };
     },
   };
 }

@@ -1,0 +1,91 @@
+import { refusal } from '@muster/shared/errors.js';
+import type { Endorsements } from '@muster/shared/evidence/appraisal.js';
+import { joinDocument } from '@muster/shared/evidence/x-tdx/collateral.js';
+import { parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
+import * as z from 'zod';
+import { readBytes } from './input.js';
+
+/** Nothing at hand. */
+export const noEndorsements: Endorsements = { certificates: [], crls: [] };
+
+/** How `--collateral` is read; one line per namespace that has it. */
+const readers: Readonly<Record<string, (file: string) => Endorsements>> = {
+  'x-snp': readCrl,
+  'x-tdx': readTdxCollateral,
+};
+
+/** Reads the file of `--collateral` as the namespace has it. Errors: FILE_UNREADABLE, ARGUMENT_INVALID. */
+export function readCollateral(namespace: string, file: string): Endorsements {
+  const read = readers[namespace];
+  if (read !== undefined) return read(file);
+  throw refusal('ARGUMENT_INVALID', {
+    message: `--collateral: ${namespace} has none.`,
+    path: '--collateral',
+  });
+}
+
+/** A certificate revocation list, PEM or DER. */
+function readCrl(file: string): Endorsements {
+  const bytes = readBytes(file);
+  const [, base64] =
+    /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/.exec(
+      Buffer.from(bytes).toString('latin1'),
+    ) ?? [];
+  const der = base64 === undefined ? bytes : Uint8Array.from(Buffer.from(base64, 'base64'));
+  if (parseCrl(der) !== undefined) return { ...noEndorsements, crls: [der] };
+  throw refusal('ARGUMENT_INVALID', {
+    message: `--collateral: ${file} holds no certificate revocation list that can be read, PEM or DER.`,
+    path: file,
+  });
+}
+
+const tdxCollateralSchema = z.object({
+  pck_crl_issuer_chain: z.string(),
+  root_ca_crl: z.string(),
+  pck_crl: z.string(),
+  tcb_info_issuer_chain: z.string(),
+  tcb_info: z.string(),
+  tcb_info_signature: z.string(),
+  qe_identity_issuer_chain: z.string(),
+  qe_identity: z.string(),
+  qe_identity_signature: z.string(),
+});
+
+/**
+ * The collateral of TDX as one JSON object: chains in PEM, lists and signatures in hex, and the two signed documents as
+ * strings of exactly the signed bytes. What is wrong inside a field is for the verifier to say.
+ */
+function readTdxCollateral(file: string): Endorsements {
+  const { success, data } = tdxCollateralSchema.safeParse(parseJson(readBytes(file)));
+  if (!success) {
+    throw refusal('ARGUMENT_INVALID', {
+      message: `--collateral: ${file} is not a JSON object of strings with ${Object.keys(tdxCollateralSchema.shape).join(', ')}.`,
+      path: file,
+    });
+  }
+  const chains = [data.pck_crl_issuer_chain, data.tcb_info_issuer_chain, data.qe_identity_issuer_chain];
+  return {
+    certificates: chains
+      .map((chain) => Buffer.from(chain))
+      .flatMap((chain) => splitCertificates(chain) ?? [chain]),
+    crls: [data.root_ca_crl, data.pck_crl].map((hex) => Uint8Array.from(Buffer.from(hex, 'hex'))),
+    documents: [
+      {
+        kind: 'tdx-tcb-info',
+        content: joinDocument('tcbInfo', data.tcb_info, data.tcb_info_signature),
+      },
+      {
+        kind: 'tdx-qe-identity',
+        content: joinDocument('enclaveIdentity', data.qe_identity, data.qe_identity_signature),
+      },
+    ],
+  };
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,123 @@
+import { sleep, type Clock } from '../clock.js';
+import { MusterError } from '../errors.js';
+import type { EndorsementQuery } from '../evidence/appraisal.js';
+import type { Endorsement, EndorsementStore } from './endorsement.js';
+import { deferral } from './resolve.js';
+
+/** How a vendor's service is reached, and how much of it is used. */
+export interface VendorServiceOptions {
+  readonly clock: Clock;
+  readonly fetch?: typeof globalThis.fetch;
+  /** Base of the paths; a mirror or a stand-in may replace the vendor's. */
+  readonly baseUrl?: string;
+  /** How long one request may take, ms. */
+  readonly timeoutMs?: number;
+  /** The longest answer that is read, bytes. */
+  readonly maxBytes?: number;
+  /** How many requests may be made at once, and how long until each may be made again, ms. */
+  readonly burst?: number;
+  readonly intervalMs?: number;
+}
+
+/** What differs between the vendors. */
+export interface Vendor {
+  /** Whose service it is, for example `AMD`. */
+  readonly name: string;
+  urlOf(query: EndorsementQuery): URL;
+  /** Reads an answer; undefined when it is not what was asked for. */
+  read(query: EndorsementQuery, bytes: Uint8Array, headers: Headers): Endorsement | undefined;
+}
+
+/**
+ * A client of a vendor's service. It keeps to its own rate and, after a 429 or 503, to the delay that the service
+ * asked for. Answers that are late, too long, unreadable or of any unexpected status end in ATTESTATION_DEFERRED.
+ */
+export function vendorService(
+  vendor: Vendor,
+  options: Omit<VendorServiceOptions, 'baseUrl'>,
+): EndorsementStore {
+  const { clock, fetch = globalThis.fetch } = options;
+  const { timeoutMs = 5_000, maxBytes = 1024 * 1024, burst = 8, intervalMs = 2_000 } = options;
+  const service = `${vendor.name}'s service`;
+  let closedUntil = 0;
+  let allowedAt = 0;
+
+  /** When the next request may start: a leaky bucket as a single time stamp (GCRA). */
+  function reserve(now: number): number {
+    allowedAt = Math.max(now, allowedAt) + intervalMs;
+    return Math.max(0, allowedAt - burst * intervalMs - now);
+  }
+
+  return {
+    async fetch(query, signal): Promise<Endorsement | undefined> {
+      signal?.throwIfAborted();
+      const now = clock.monotonic();
+      if (now < closedUntil) {
+        throw deferral(query, `${service} asked to wait`, { retryAfterMs: closedUntil - now });
+      }
+      const waitMs = reserve(now);
+      if (waitMs > timeoutMs) {
+        allowedAt -= intervalMs;
+        throw deferral(query, 'too many requests are waiting', { retryAfterMs: waitMs });
+      }
+      if (waitMs > 0) await sleep(clock, waitMs, signal);
+
+      const deadline = new AbortController();
+      const timer = clock.schedule(timeoutMs, () => deadline.abort());
+      const signals = signal === undefined ? [deadline.signal] : [deadline.signal, signal];
+      try {
+        const response = await fetch(vendor.urlOf(query), {
+          signal: AbortSignal.any(signals),
+          redirect: 'error',
+        });
+        if (response.status === 404 || response.status === 400) {
+          await response.body?.cancel();
+          return undefined;
+        }
+        if (response.status !== 200) {
+          await response.body?.cancel();
+          const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), clock.now());
+          if (retryAfterMs !== undefined) closedUntil = clock.monotonic() + retryAfterMs;
+          const why = `${service} answered ${response.status}`;
+          throw deferral(query, why, retryAfterMs === undefined ? {} : { retryAfterMs });
+        }
+        return readAnswer(query, await readBody(response, maxBytes), response.headers);
+      } catch (cause) {
+        if (cause instanceof MusterError) throw cause;
+        const why = deadline.signal.aborted
+          ? `${service} did not answer within ${timeoutMs} ms`
+          : `${service} cannot be reached`;
+        throw deferral(query, why, { cause });
+      } finally {
+        timer.cancel();
+      }
+    },
+  };
+
+  function readAnswer(query: EndorsementQuery, bytes: Uint8Array | undefined, headers: Headers): Endorsement {
+    if (bytes === undefined) throw deferral(query, `the answer is longer than ${maxBytes} bytes`);
+    const endorsement = vendor.read(query, bytes, headers);
+    if (endorsement === undefined) throw deferral(query, 'the answer is not readable');
+    return endorsement;
+  }
+}
+
+/** Reads a body up to a limit; undefined when it is longer. */
+async function readBody(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    const bytes = chunk as Uint8Array;
+    length += bytes.length;
+    if (length > maxBytes) return undefined;
+    chunks.push(bytes);
+  }
+  return Uint8Array.from(Buffer.concat(chunks));
+}
+
+/** Reads Retry-After (RFC 9110, section 10.2.3) as milliseconds, at most an hour; undefined when it is neither form. */
+function parseRetryAfter(value: string | null, now: Date): number | undefined {
+  if (value === null) return undefined;
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now.getTime();
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 3_600_000);
+}

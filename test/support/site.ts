@@ -1,4 +1,4 @@
-import { createPublicKey, randomBytes, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, type KeyObject } from 'node:crypto';
 import { TokenMaker, type TokenSource } from '@muster/agent/attestation/token-maker.js';
 import { composeSession } from '@muster/agent/compose-session.js';
 import type { AgentConfig } from '@muster/agent/config/config.js';
@@ -21,7 +21,6 @@ import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { registryAudience, signAttestationToken } from '@muster/shared/tokens/attestation-token.js';
 import { reportData } from '@muster/shared/tokens/binding.js';
 import { signPermit } from '@muster/shared/tokens/permit.js';
-import { createHash } from 'node:crypto';
 import { FakeClock } from './fake-clock.js';
 import { FakeJobs } from './fake-jobs.js';
 import { FakeMusterServer, trustDomain, type FakeSession } from './fake-muster-server.js';
@@ -73,7 +72,7 @@ export class Site {
   shutDown = false;
   session!: Session;
   readonly #server: FakeMusterServer;
-  #signer: AgentKey = generateKey();
+  readonly #signer: AgentKey = generateKey();
   #close: () => void = () => undefined;
 
   private constructor(server: FakeMusterServer) {
@@ -120,19 +119,8 @@ export class Site {
   }
 
   /** What the server answers a Hello with. */
-  async welcome(hello: Hello, says: FakeEvidence = {}): Promise<Welcome> {
-    const audience = formatSpiffeId({ trustDomain, role: 'site', name: 'site-1' });
-    const { key } = this.#server.identity;
-    const jwk = this.#signer.publicKey.export({ format: 'jwk' });
-    return {
-      ...Welcome.fromPartial({ logId: 'log-1', protocol: 1, window: 32, mode: ResumeMode.REPLAY }),
-      epoch: hello.lastEpoch + 1n,
-      heartbeatInterval: toDuration(10_000),
-      leaseTtl: toDuration(60_000),
-      serverTime: this.clock.now(),
-      serverAttestation: await participantTokens('server', true, { audience, nonce: hello.nonce, key, says }),
-      jwks: JSON.stringify({ keys: [{ ...jwk, kid: 'k1', alg: 'ES256' }] }),
-    };
+  welcome(hello: Hello, says: FakeEvidence = {}): Promise<Welcome> {
+    return fakeWelcome(this.#server, hello, { now: this.clock.now(), signer: this.#signer, says });
   }
 
   /** A permit that the server has signed. */
@@ -167,6 +155,32 @@ export class Site {
     await this.clock.advance(1_000);
     await left;
   }
+}
+
+/** A Welcome that site-1 accepts, unless the server's evidence says otherwise. */
+export async function fakeWelcome(
+  server: FakeMusterServer,
+  hello: Hello,
+  { now = new Date(), signer = generateKey(), says = {} }: WelcomeOptions = {},
+): Promise<Welcome> {
+  const audience = formatSpiffeId({ trustDomain, role: 'site', name: 'site-1' });
+  const { key } = server.identity;
+  const jwk = signer.publicKey.export({ format: 'jwk' });
+  return {
+    ...Welcome.fromPartial({ logId: 'log-1', protocol: 1, window: 32, mode: ResumeMode.REPLAY }),
+    epoch: hello.lastEpoch + 1n,
+    heartbeatInterval: toDuration(10_000),
+    leaseTtl: toDuration(60_000),
+    serverTime: now,
+    serverAttestation: await participantTokens('server', true, { audience, nonce: hello.nonce, key, says }),
+    jwks: JSON.stringify({ keys: [{ ...jwk, kid: 'k1', alg: 'ES256' }] }),
+  };
+}
+
+interface WelcomeOptions {
+  readonly now?: Date;
+  readonly signer?: AgentKey;
+  readonly says?: FakeEvidence;
 }
 
 /** How a participant's tokens are made. */

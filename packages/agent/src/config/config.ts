@@ -10,10 +10,10 @@ import * as z from 'zod';
 
 const file = z.string().min(1);
 
-const address = z
-  .string()
-  .regex(/^(\[[0-9a-f:.]+\]|[a-z0-9.-]+):\d{1,5}$/i, 'expected host:port, such as muster.example:8443')
-  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'the port is above 65535');
+const address = z.string().refine((text) => {
+  const [, port] = /^(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+):(\d{1,5})$/i.exec(text) ?? [];
+  return port !== undefined && Number(port) <= 65_535;
+}, 'expected host:port, such as muster.example:8443');
 
 const trust = z
   .strictObject({

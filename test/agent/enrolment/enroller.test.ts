@@ -1,0 +1,225 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TokenMaker, type TokenSource } from '@muster/agent/attestation/token-maker.js';
+import { Enroller } from '@muster/agent/enrolment/enroller.js';
+import { JoinSecrets } from '@muster/agent/enrolment/join-secrets.js';
+import { refusal } from '@muster/shared/errors.js';
+import { openCertificateRequest } from '@muster/shared/pki/certificate-request.js';
+import { openAttestationToken } from '@muster/shared/tokens/attestation-token.js';
+import { useDirectory } from '../../support/directory.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { FakeMusterServer, trustDomain } from '../../support/fake-muster-server.js';
+import { silentLogger } from '../../support/logger.js';
+import { eventually } from '../../support/mailbox.js';
+import { fakeSource } from '../../support/site.js';
+
+const directory = useDirectory();
+let server: FakeMusterServer;
+let clock: FakeClock;
+
+beforeEach(async () => {
+  server = await FakeMusterServer.start();
+  clock = new FakeClock(new Date());
+  writeFileSync(join(directory.path, 'join-token'), 'join-secret\n');
+});
+afterEach(() => server.stop());
+
+const rejoinFile = (): string => join(directory.path, 'state', 'rejoin-token');
+
+function enroller(source: TokenSource = fakeSource()): Enroller {
+  return new Enroller({
+    name: 'site-1',
+    address: server.enrollmentAddress,
+    secrets: new JoinSecrets(join(directory.path, 'state'), join(directory.path, 'join-token')),
+    tokens: new TokenMaker([source], clock, silentLogger),
+    establishTrust: () => Promise.resolve({ trustBundle: server.bundle, trustDomain }),
+    clock,
+    random: () => 0.5,
+    logger: silentLogger,
+  });
+}
+
+const enrol = (source?: TokenSource): ReturnType<Enroller['enrol']> =>
+  enroller(source).enrol(new AbortController().signal);
+
+const refused = (code: string, message = ''): Error =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) }) as unknown as Error;
+
+describe('enrolment', () => {
+  it('answers the challenge with fresh evidence that is bound to the key of the certificate request', async () => {
+    const nonce = Buffer.alloc(32, 9);
+    const challenge = { id: 'c-9', nonce, namespaces: ['x-a'], deadline: new Date(Date.now() + 60_000) };
+    server.answers.createChallenge = ({ joinToken, participant }) => {
+      expect([joinToken, participant]).toEqual(['join-secret', 'site-1']);
+      return { challenge };
+    };
+    const { enroll } = server.answers;
+    server.answers.enroll = async (request) => {
+      expect([request.challengeId, request.joinToken, request.tokens.length]).toEqual([
+        'c-9',
+        'join-secret',
+        1,
+      ]);
+      const claims = await openAttestationToken(request.tokens[0]?.jws ?? '');
+      const key = await openCertificateRequest(request.certificateRequest);
+      expect(Buffer.from(claims.publicKey)).toEqual(Buffer.from(key));
+      expect(Buffer.from(claims.nonce)).toEqual(nonce);
+      return enroll(request);
+    };
+    const { credential } = await enrol();
+    expect(credential.identity).toEqual({ trustDomain, role: 'site', name: 'site-1' });
+    expect(statSync(rejoinFile()).mode & 0o777).toBe(0o600);
+  });
+
+  it('uses the rejoin token before the join token', async () => {
+    await enrol();
+    const stored = readFileSync(rejoinFile(), 'utf8');
+    let used = '';
+    server.answers.createChallenge = ({ joinToken }) => {
+      used = joinToken;
+      return {};
+    };
+    await enrol();
+    expect(used).toBe(stored);
+    expect(readFileSync(rejoinFile(), 'utf8')).not.toBe(stored);
+  });
+
+  it('falls back to the join token when the rejoin token is not accepted', async () => {
+    mkdirSync(join(directory.path, 'state'));
+    writeFileSync(rejoinFile(), 'stale');
+    const tried: string[] = [];
+    server.answers.createChallenge = ({ joinToken }) => {
+      tried.push(joinToken);
+      if (joinToken === 'stale') throw refusal('JOIN_TOKEN_INVALID');
+      return {};
+    };
+    await enrol();
+    expect(tried).toEqual(['stale', 'join-secret']);
+  });
+
+  it('repeats the same request with the same key when its reply is lost', async () => {
+    const requests: string[] = [];
+    const { enroll } = server.answers;
+    server.answers.enroll = async (request) => {
+      requests.push(request.certificateRequest.toString('hex'));
+      if (requests.length === 1) throw refusal('SERVER_UNREACHABLE');
+      return enroll(request);
+    };
+    const enrolled = enrol();
+    await clock.waitForTimers(1);
+    await clock.advance(1_000);
+    await enrolled;
+    expect(new Set(requests).size).toBe(1);
+    expect(server.calls).toEqual(['createChallenge', 'enroll', 'enroll']);
+  });
+
+  it('waits as long as a busy server asks, then tries again', async () => {
+    let busy = true;
+    server.answers.createChallenge = () => {
+      if (busy) throw refusal('RATE_LIMITED');
+      return {};
+    };
+    const enrolled = enrol();
+    await clock.waitForTimers(1);
+    busy = false;
+    await clock.advance(500);
+    await enrolled;
+  });
+
+  it('begins anew when its challenge has expired', async () => {
+    let late = true;
+    const { enroll } = server.answers;
+    server.answers.enroll = (request) => {
+      if (!late) return enroll(request);
+      late = false;
+      throw refusal('CHALLENGE_EXPIRED');
+    };
+    const enrolled = enrol();
+    await clock.waitForTimers(1);
+    await clock.advance(500);
+    await enrolled;
+    expect(server.calls).toEqual(['createChallenge', 'enroll', 'createChallenge', 'enroll']);
+  });
+
+  it.each(['JOIN_TOKEN_INVALID', 'JOIN_TOKEN_EXPIRED', 'SNP_MEASUREMENT_UNKNOWN'] as const)(
+    'ends at once on %s',
+    async (code) => {
+      server.answers.enroll = () => Promise.reject(refusal(code));
+      await expect(enrol()).rejects.toThrow(refused(code));
+      expect(existsSync(rejoinFile())).toBe(false);
+    },
+  );
+
+  it('ends when evidence cannot be generated, and enrols nobody', async () => {
+    const broken = fakeSource(() => Promise.reject(new Error('no device')));
+    await expect(enrol(broken)).rejects.toThrow(
+      refused('ATTESTATION_GENERATION_FAILED', 'failed to generate CC token'),
+    );
+    expect(server.calls).toEqual(['createChallenge']);
+  });
+
+  it('ends when a namespace is asked for that it has no attester of', async () => {
+    const deadline = new Date(Date.now() + 60_000);
+    const challenge = { id: 'c', nonce: Buffer.alloc(32), namespaces: ['x-a', 'x-tdx'], deadline };
+    server.answers.createChallenge = () => ({ challenge });
+    await expect(enrol()).rejects.toThrow(refused('ATTESTATION_GENERATION_FAILED', 'x-tdx'));
+  });
+
+  it.each<[string, Parameters<typeof Object.assign>[0], string]>([
+    ['another trust domain', { trustDomain: 'other.example' }, 'SERVER_IDENTITY_MISMATCH'],
+    ['another audience', { audience: 'spiffe://other.example' }, 'SERVER_IDENTITY_MISMATCH'],
+    ['no challenge', { challenge: undefined }, 'SESSION_PROTOCOL'],
+  ])('refuses a server that answers with %s', async (_what, answer: object, code) => {
+    server.answers.createChallenge = () => answer;
+    await expect(enrol()).rejects.toThrow(refused(code));
+  });
+
+  it.each<[string, () => Promise<Buffer[]>]>([
+    [
+      'for another name',
+      async () => [await server.certify((await server.issue('site', 'x')).publicKey, 'site-2')],
+    ],
+    [
+      'for another key',
+      async () => [await server.certify((await server.issue('site', 'x')).publicKey, 'site-1')],
+    ],
+    ['that is none', () => Promise.resolve([Buffer.from('garbage')])],
+    ['that is missing', () => Promise.resolve([])],
+  ])('refuses a certificate %s', async (_what, make) => {
+    server.answers.enroll = async () => ({
+      certificateChain: await make(),
+      trustBundle: [],
+      rejoinToken: 'r',
+    });
+    await expect(enrol()).rejects.toThrow(refused('CERTIFICATE_UNUSABLE'));
+    expect(existsSync(rejoinFile())).toBe(false);
+  });
+
+  it('sends its join token to no server of another CA', async () => {
+    const stranger = await FakeMusterServer.start();
+    const original = server;
+    const trust = { trustBundle: original.bundle, trustDomain };
+    const aborted = new AbortController();
+    const enrolled = new Enroller({
+      name: 'site-1',
+      address: stranger.enrollmentAddress,
+      secrets: new JoinSecrets(join(directory.path, 'state'), join(directory.path, 'join-token')),
+      tokens: new TokenMaker([fakeSource()], clock, silentLogger),
+      establishTrust: () => Promise.resolve(trust),
+      clock,
+      random: () => 0.5,
+      logger: silentLogger,
+    }).enrol(aborted.signal);
+    await eventually(() => clock.timers > 0);
+    aborted.abort(refusal('SHUTTING_DOWN'));
+    await expect(enrolled).rejects.toThrow(refused('SHUTTING_DOWN'));
+    expect(stranger.calls).toEqual([]);
+    stranger.stop();
+  });
+
+  it('says when there is no join token', async () => {
+    writeFileSync(join(directory.path, 'join-token'), '');
+    await expect(enrol()).rejects.toThrow(refused('FILE_UNREADABLE', 'holds no join token'));
+  });
+});

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import type { LiveFederation } from '../support/live/federation.js';
 import { inState, jobIs, type JobView, type ParticipantView } from '../support/live/views.js';
 import type { JobRun, LiveSite } from '../support/live/site.js';
-import { eventually, isAlive } from '../support/live/wait.js';
+import { eventually, isAlive, residentMib } from '../support/live/wait.js';
 import type { Story } from './story.js';
 
 /** What the acts of the demo share. */
@@ -148,6 +148,13 @@ export async function mend({ story, federation }: Stage, drifted: LiveSite, cut:
     () => inState(federation, drifted.name, 'TRUSTED'),
     { remember: 'readmission -> trusted by fresh evidence' },
   );
+}
+
+/** Notes what the programs take of the machine's memory. */
+export function weigh({ story, federation }: Stage, sites: readonly LiveSite[]): void {
+  const agents = sites.map(({ agent }) => residentMib(agent.pid));
+  story.note('memory of the server with three agents', `${residentMib(federation.server.pid)} MiB`);
+  story.note('memory of an agent, the largest of three', `${Math.max(...agents)} MiB`);
 }
 
 /** Everything ends in order. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { strict as assert } from 'node:assert';
 import { LiveFederation } from '../support/live/federation.js';
 import { isAlive } from '../support/live/wait.js';
-import { byoc, cutOff, drift, enrol, mend, run, shutdown } from './acts.js';
+import { byoc, cutOff, drift, enrol, mend, run, shutdown, weigh } from './acts.js';
 import { Story } from './story.js';
 
 const logLines = 15;
@@ -26,6 +26,7 @@ async function play(story: Story, federation: LiveFederation): Promise<void> {
 
   story.act('job-3 runs at all three again');
   const third = await run(stage, 'job-3', sites);
+  weigh(stage, sites);
   await shutdown(stage, sites, third);
 }
 
@@ -35,28 +36,27 @@ story.title(
   'Muster: it passes muster, or it does not run',
   'A server and three sites, each a process of its own with its own simulated SEV-SNP device.',
 );
-const federation = await LiveFederation.start({ heartbeat: '1s', lease: '5s', verification: '10s' });
+let federation: LiveFederation | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void federation.close().finally(() => process.exit(1)));
+  process.once(signal, () => void federation?.close().finally(() => process.exit(1)));
 }
 try {
+  federation = await LiveFederation.start({ heartbeat: '1s', lease: '5s', verification: '10s' });
   await play(story, federation);
   await federation.close();
+  const { started, directory } = federation;
   await story.claim('nothing is left behind: no process, no file', async () => {
-    assert.deepEqual(
-      federation.started.filter(({ pid }) => isAlive(pid)).map(({ name }) => name),
-      [],
-    );
-    assert.equal(existsSync(federation.directory), false);
+    assert.equal(started.filter(({ pid }) => isAlive(pid)).length, 0);
+    assert.equal(existsSync(directory), false);
   });
   story.end();
 } catch (error) {
   story.fail(error);
-  for (const { name, pid, output } of federation.started) {
+  for (const { name, pid, output } of federation?.started ?? []) {
     const log = output().trim().split('\n').slice(-logLines);
     process.stderr.write(`The last lines of ${name} (${pid}):\n${log.join('\n')}\n\n`);
   }
   process.exitCode = 1;
 } finally {
-  await federation.close();
+  await federation?.close();
 }

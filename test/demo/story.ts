@@ -8,6 +8,7 @@ export class Story {
   readonly #style: Styles;
   readonly #write: (text: string) => void;
   readonly #times: { readonly what: string; readonly ms: number }[] = [];
+  readonly #facts: { readonly what: string; readonly value: string }[] = [];
   readonly #began = performance.now();
   #acts = 0;
   #claims = 0;
@@ -49,18 +50,25 @@ export class Story {
     this.#write(`   ${this.#style.good('✓')} ${text.padEnd(claimColumns)} ${time}\n`);
   }
 
+  /** Keeps something measured for the end. */
+  note(what: string, value: string): void {
+    this.#facts.push({ what, value });
+  }
+
   /** Now, as `since` of a claim takes it. */
   now(): number {
     return performance.now();
   }
 
-  /** Ends the story with the times from cause to effect. */
+  /** Ends the story with the times from cause to effect and with what was noted. */
   end(): void {
     const total = ((performance.now() - this.#began) / 1000).toFixed(0);
-    this.#write(`\n${this.#style.strong('From cause to effect')}\n`);
+    this.#write(`\n${this.#style.strong('From cause to effect, and what it takes')}\n`);
     for (const { what, ms } of this.#times) {
       this.#write(`   ${what.padEnd(claimColumns + 2)} ${seconds(ms)}\n`);
     }
+    for (const { what, value } of this.#facts)
+      this.#write(`   ${what.padEnd(claimColumns + 2)} ${value.padStart(8)}\n`);
     this.#write(`\n${this.#style.good(`All ${this.#claims} claims hold`)}, in ${total} s.\n\n`);
   }
 

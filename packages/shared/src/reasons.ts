@@ -1,5 +1,6 @@
 import { coreReasons } from './reasons/core.js';
 import type { ReasonEntry } from './reasons/entry.js';
+import { serviceTokenReasons } from './evidence/service-token/reasons.js';
 import { azureCvmReasons } from './evidence/x-az-cvm/reasons.js';
 import { snpReasons } from './evidence/x-snp/reasons.js';
 import { tdxReasons } from './evidence/x-tdx/reasons.js';
@@ -15,6 +16,7 @@ export const reasonCatalogue = {
   ...tdxReasons,
   ...tpmReasons,
   ...azureCvmReasons,
+  ...serviceTokenReasons,
 } as const satisfies Record<string, ReasonEntry>;
 
 /** A stable code, for example `SNP_MEASUREMENT_UNKNOWN`. Programs decide on it. */

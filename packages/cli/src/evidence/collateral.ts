@@ -12,6 +12,7 @@ export const noEndorsements: Endorsements = { certificates: [], crls: [] };
 const readers: Readonly<Record<string, (file: string) => Endorsements>> = {
   'x-snp': readCrl,
   'x-tdx': readTdxCollateral,
+  'x-az-cvm': (file) => (isJson(readBytes(file)) ? readTdxCollateral(file) : readCrl(file)),
 };
 
 /** Reads the file of `--collateral` as the namespace has it. Errors: FILE_UNREADABLE, ARGUMENT_INVALID. */
@@ -22,6 +23,10 @@ export function readCollateral(namespace: string, file: string): Endorsements {
     message: `--collateral: ${namespace} has none.`,
     path: '--collateral',
   });
+}
+
+function isJson(bytes: Uint8Array): boolean {
+  return bytes[0] === '{'.charCodeAt(0);
 }
 
 /** A certificate revocation list, PEM or DER. */

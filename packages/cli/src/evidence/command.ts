@@ -33,6 +33,11 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
     .requiredOption('--evidence <file>', 'the evidence as the device gave it')
     .option('--cert <file>', 'certificates, PEM or DER, one or several a file; may be repeated', collect)
     .option(
+      '--signature <file>',
+      "for x-tpm: the signature of a quote in a file; then --cert is the TPM's key",
+    )
+    .option('--jwks <file>', 'the keys of an attestation service, a JSON Web Key Set')
+    .option(
       '--collateral <file>',
       'for x-snp a certificate revocation list, PEM or DER; for x-tdx the collateral as one JSON object',
     )

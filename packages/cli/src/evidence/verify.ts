@@ -12,24 +12,15 @@ import type {
   EvidenceVerifier,
 } from '@muster/shared/evidence/appraisal.js';
 import { noEndorsements, readCollateral } from './collateral.js';
-import {
-  parseReportData,
-  parseTime,
-  readBytes,
-  readCertificates,
-  readPolicy,
-  requireVerifier,
-} from './input.js';
+import { parseReportData, parseTime, requireVerifier } from './input.js';
+import { readSubject, type SubjectOptions } from './subject.js';
 
 /** The options of `muster evidence verify`, as they were typed. */
-export interface VerifyOptions {
+export interface VerifyOptions extends SubjectOptions {
   readonly namespace: string;
-  readonly evidence: string;
-  readonly cert?: readonly string[];
   readonly collateral?: string;
   readonly rim?: readonly string[];
   readonly nonce?: string;
-  readonly policy?: string;
   readonly at?: string;
   readonly offline?: true;
   readonly endorsements?: string;
@@ -56,17 +47,17 @@ export async function verifyEvidence(
       path: '--rim',
     });
   }
-  const evidence = { namespace: verifier.namespace, evidence: readBytes(options.evidence) };
+  const { certificates, policy, serviceKeys, ...subject } = readSubject(verifier, options);
+  const evidence = { namespace: verifier.namespace, evidence: subject.evidence };
   const collateral =
     options.collateral === undefined
       ? noEndorsements
       : readCollateral(verifier.namespace, options.collateral);
   const atHand = {
     ...collateral,
-    certificates: [...(options.cert ?? []).flatMap(readCertificates), ...collateral.certificates],
+    certificates: [...certificates, ...collateral.certificates],
   };
   const reportData = options.nonce === undefined ? undefined : parseReportData(options.nonce);
-  const policy = readPolicy(verifier, options.policy);
   const at = options.at === undefined ? clock.now() : parseTime(options.at);
   const simulatedRoots = (options.simulatedRoot ?? []).map((fingerprint) => ({
     namespace: verifier.namespace,
@@ -87,6 +78,7 @@ export async function verifyEvidence(
     policy,
     at,
     simulatedRoots,
+    serviceKeys,
     ...(reportData === undefined ? {} : { reportData }),
   });
   return appraisal.status === 'none'

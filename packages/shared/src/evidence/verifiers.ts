@@ -1,4 +1,9 @@
 import type { EvidenceVerifier } from './appraisal.js';
+import { earVerifier } from './service-token/ear.js';
+import { itaVerifier } from './service-token/ita.js';
+import { maaVerifier } from './service-token/maa.js';
+import { nrasVerifier } from './service-token/nras.js';
+import { azureAciVerifier } from './x-az-aci/verifier.js';
 import { azureCvmVerifier } from './x-az-cvm/verifier.js';
 import { snpVerifier } from './x-snp/verifier.js';
 import { tdxVerifier } from './x-tdx/verifier.js';
@@ -10,6 +15,11 @@ export const verifiers: readonly EvidenceVerifier[] = registryOf([
   tdxVerifier,
   tpmVerifier,
   azureCvmVerifier,
+  azureAciVerifier,
+  nrasVerifier,
+  maaVerifier,
+  itaVerifier,
+  earVerifier,
 ]);
 
 /** The verifier of a namespace; undefined when none knows it, which counts as "no". */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { snpPolicySchema } from '../x-snp/policy.js';
+import { tdxPolicySchema } from '../x-tdx/policy.js';
 import { pcrReferencesSchema, pcrSelectionSchema } from '../x-tpm/pcrs.js';
 
 const allPcrs = Array.from({ length: 24 }, (_, index) => index);
@@ -18,6 +19,8 @@ export const azureCvmPolicySchema = z.strictObject({
   console: z.boolean().default(true),
   /** What the verifier of the SEV-SNP report insists on. */
   snp: snpPolicySchema.omit({ revocation: true }).prefault({}),
+  /** What the verifier of the TD quote insists on. */
+  tdx: tdxPolicySchema.omit({ revocation: true }).prefault({}),
   revocation: z.enum(['required', 'optional']).default('required'),
 });
 

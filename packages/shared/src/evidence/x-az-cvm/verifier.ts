@@ -10,7 +10,7 @@ import type {
   Json,
   TrustTier,
 } from '../appraisal.js';
-import { snpEndorsementQueries } from '../x-snp/endorsements.js';
+import { failedCryptography } from '../trustworthiness.js';
 import {
   checkReferences,
   checkSelection,
@@ -23,15 +23,13 @@ import { parseQuote, type TpmQuote } from '../x-tpm/quote.js';
 import { isSignedBy } from '../x-tpm/signature.js';
 import { checkNonce } from '../x-tpm/verifier.js';
 import { parseEvidence, type AzureEvidence } from './evidence.js';
-import { appraiseSnp, snpEndorsements, snpEvidence } from './hardware.js';
+import { appraiseHardware, azureNamespace, hardwareQueries } from './hardware.js';
 import { parseHclReport, type HclReport } from './hcl-report.js';
 import { azureCvmPolicySchema, type AzureCvmPolicy } from './policy.js';
 
-const namespace = 'x-az-cvm';
-
 /** The verifier of Azure confidential VMs with a vTPM. docs/namespaces/x-az-cvm.md says what it proves. */
 export const azureCvmVerifier: EvidenceVerifier<AzureCvmPolicy, Appraisal> = {
-  namespace,
+  namespace: azureNamespace,
   policySchema: azureCvmPolicySchema,
   endorsementQueries,
   appraise,
@@ -93,9 +91,9 @@ function judge(
   ];
   const status = own.length > 0 ? 'contraindicated' : hardware.status;
   return {
-    namespace,
+    namespace: azureNamespace,
     status,
-    reasons: [...hardware.reasons.map(boundReason), ...own],
+    reasons: [...hardware.reasons, ...own],
     claims: { ...claims(hcl, quote, values), [hcl.tee]: hardware.claims },
     unchecked: [...hardware.unchecked, ...(reportData === undefined ? ['report_data'] : [])],
     trustworthiness: vector(status, hardware.trustworthiness, {
@@ -105,16 +103,6 @@ function judge(
     }),
     simulated: hardware.simulated,
   };
-}
-
-function appraiseHardware(evidence: AzureEvidence, hcl: HclReport, input: Input): Appraisal {
-  if (hcl.tee === 'snp') return appraiseSnp(evidence, hcl, input);
-  return { ...broken(reason('AZ_TD_QUOTE_MISSING')), status: 'none', trustworthiness: {} };
-}
-
-/** What the hardware's verifier calls its report data is here the digest of the runtime data. */
-function boundReason(found: Reason): Reason {
-  return found.code === 'SNP_REPORT_DATA' ? reason('AZ_RUNTIME_DATA') : found;
 }
 
 function checkConfiguration({ tee, vmConfiguration }: HclReport, policy: AzureCvmPolicy): readonly Reason[] {
@@ -154,20 +142,18 @@ function vector(
 function endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[] {
   const parsed = parseEvidence(evidence.evidence);
   const hcl = parsed === undefined ? undefined : parseHclReport(parsed.hcl_report);
-  if (parsed === undefined || hcl?.tee !== 'snp') return [];
-  return snpEndorsementQueries(snpEvidence(hcl), snpEndorsements(parsed, atHand));
+  return parsed === undefined || hcl === undefined ? [] : hardwareQueries(parsed, hcl, atHand);
 }
 
 /** Evidence whose form or cryptography does not hold: nothing of it can be believed. */
 function broken(found: Reason): Appraisal {
-  const names = ['instance-identity', 'configuration', 'executables', 'hardware', 'runtime-opaque'];
   return {
-    namespace,
+    namespace: azureNamespace,
     status: 'contraindicated',
     reasons: [found],
     claims: {},
     unchecked: [],
-    trustworthiness: Object.fromEntries(names.map((name) => [name, 99])),
+    trustworthiness: failedCryptography,
     simulated: false,
   };
 }

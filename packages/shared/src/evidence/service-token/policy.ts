@@ -1,0 +1,57 @@
+import type { JSONWebKeySet } from 'jose';
+import * as z from 'zod';
+import { duration } from '../../config/duration.js';
+
+const maxKeys = 64;
+
+/** A JSON Web Key Set (RFC 7517, section 5) of public keys, as a service publishes it. */
+export const keySetSchema: z.ZodType<JSONWebKeySet> = z.looseObject({
+  keys: z
+    .array(
+      z
+        .looseObject({ kty: z.enum(['RSA', 'EC']) })
+        .refine((key) => !('d' in key), 'a private key does not belong here'),
+    )
+    .min(1)
+    .max(maxKeys),
+});
+
+/** A JSON Pointer (RFC 6901) to a claim, such as `/x-ms-isolation-tee/x-ms-compliance-status`. */
+const pointer = z.string().regex(/^(?:\/(?:[^~/]|~[01])*)+$/, 'expected a JSON Pointer to a claim');
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+/** An issuer, as tokens name it, with its keys where the policy pins them. */
+const issuer = z.strictObject({
+  issuer: z.string().min(1),
+  jwks: keySetSchema.optional(),
+});
+
+/** The fields that the policies of all attestation services have. */
+export function commonPolicy(
+  trusted: readonly string[],
+  maximumAgeMs?: number,
+): {
+  readonly issuers: z.ZodDefault<z.ZodArray<typeof issuer>>;
+  readonly claims: z.ZodDefault<z.ZodRecord<typeof pointer, z.ZodArray<typeof scalar>>>;
+  readonly maximum_age: z.ZodType<number | undefined>;
+  readonly revocation: z.ZodDefault<z.ZodEnum<{ required: 'required'; optional: 'optional' }>>;
+} {
+  const age = duration('1s', '24h');
+  return {
+    /** Whose tokens count; a service's keys are known by its issuer. */
+    issuers: z.array(issuer).default(trusted.map((name) => ({ issuer: name }))),
+    /** The values that claims may have. */
+    claims: z.record(pointer, z.array(scalar)).default({}),
+    /** How long after its issue a token counts, ms, where it does not expire before. */
+    maximum_age: maximumAgeMs === undefined ? age.optional() : age.default(maximumAgeMs),
+    /** Without effect: the service looks after revocation. */
+    revocation: z.enum(['required', 'optional']).default('required'),
+  };
+}
+
+/** What the policies of all attestation services have in common. */
+export interface CommonPolicy {
+  readonly issuers: readonly z.output<typeof issuer>[];
+  readonly claims: Readonly<Record<string, readonly z.output<typeof scalar>[]>>;
+  readonly maximum_age?: number | undefined;
+}

@@ -1,0 +1,84 @@
+import { X509Certificate } from 'node:crypto';
+import { compactVerify, createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWK } from 'jose';
+import * as z from 'zod';
+import { reason, type Reason } from '../../reasons.js';
+
+/** How far a service's clock may be ahead of the verifier's, seconds. */
+const leeway = 30;
+const seconds = z.number().min(0).max(253_402_300_799);
+const timesSchema = z.looseObject({
+  iss: z.string().optional(),
+  iat: seconds,
+  exp: seconds.optional(),
+  nbf: seconds.optional(),
+});
+
+/** What a token says; nothing in it counts before its signature holds. */
+export type ServiceClaims = z.output<typeof timesSchema>;
+
+/** Reads a token's claims without verifying anything; undefined when it is no JWT, or does not say when it was issued. */
+export function peek(token: string): ServiceClaims | undefined {
+  try {
+    return timesSchema.safeParse(decodeJwt(token)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Verifies a token's signature under one of the given keys. The algorithm must be one of the service's; keys and
+ * addresses in the token's own header are never used.
+ */
+export async function checkSignature(
+  token: string,
+  keys: JSONWebKeySet,
+  algorithms: readonly string[],
+): Promise<Reason | undefined> {
+  try {
+    const usable = { keys: keys.keys.flatMap((key) => publicJwk(key) ?? []) };
+    await compactVerify(token, createLocalJWKSet(usable), { algorithms: [...algorithms] });
+    return undefined;
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey) return reason('SERVICE_KEY_MISSING');
+    if (error instanceof errors.JOSEAlgNotAllowed) return reason('SERVICE_ALGORITHM');
+    if (error instanceof errors.JWSInvalid) return reason('SERVICE_TOKEN_UNREADABLE');
+    return reason('SERVICE_SIGNATURE');
+  }
+}
+
+/** Checks when a token was issued and when it ends. */
+export function checkTimes(
+  claims: ServiceClaims,
+  at: Date,
+  maximumAgeMs: number | undefined,
+): Reason | undefined {
+  const now = at.getTime() / 1000;
+  const { iat, nbf = iat } = claims;
+  const exp = Math.min(claims.exp ?? Infinity, iat + (maximumAgeMs ?? Infinity) / 1000);
+  if (!Number.isFinite(exp)) {
+    return reason('SERVICE_TOKEN_EXPIRED', { message: 'The token does not say when it expires.' });
+  }
+  if (!(exp > now)) {
+    return reason('SERVICE_TOKEN_EXPIRED', {
+      message: `The token expired at ${new Date(exp * 1000).toISOString()}.`,
+    });
+  }
+  return Math.max(iat, nbf) <= now + leeway ? undefined : reason('SERVICE_TOKEN_NOT_YET_VALID');
+}
+
+/** Some services publish a key as a certificate alone. Undefined for one that cannot be read. */
+function publicJwk(key: JWK): JWK | undefined {
+  const [certificate] = key.x5c ?? [];
+  if (key.n !== undefined || key.x !== undefined || certificate === undefined) return key;
+  try {
+    const { publicKey } = new X509Certificate(Buffer.from(certificate, 'base64'));
+    const { kid, alg } = key;
+    return {
+      ...(publicKey.export({ format: 'jwk' }) as JWK),
+      ...(kid === undefined ? {} : { kid }),
+      ...(alg === undefined ? {} : { alg }),
+    };
+  } catch {
+    return undefined;
+  }
+}

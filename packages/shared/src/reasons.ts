@@ -2,6 +2,7 @@ import { coreReasons } from './reasons/core.js';
 import type { ReasonEntry } from './reasons/entry.js';
 import { serviceTokenReasons } from './evidence/service-token/reasons.js';
 import { azureCvmReasons } from './evidence/x-az-cvm/reasons.js';
+import { nvReasons } from './evidence/x-nv-gpu/reasons.js';
 import { snpReasons } from './evidence/x-snp/reasons.js';
 import { tdxReasons } from './evidence/x-tdx/reasons.js';
 import { tpmReasons } from './evidence/x-tpm/reasons.js';
@@ -13,6 +14,7 @@ import { tpmReasons } from './evidence/x-tpm/reasons.js';
 export const reasonCatalogue = {
   ...coreReasons,
   ...snpReasons,
+  ...nvReasons,
   ...tdxReasons,
   ...tpmReasons,
   ...azureCvmReasons,

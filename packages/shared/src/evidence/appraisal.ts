@@ -35,7 +35,7 @@ export interface EndorsementDocument {
 
 /** One endorsement that a verifier wants, named by the path at its vendor's service. */
 export interface EndorsementQuery {
-  readonly vendor: 'amd' | 'intel';
+  readonly vendor: 'amd' | 'intel' | 'nvidia';
   readonly kind: 'certificates' | 'crl' | EndorsementDocument['kind'];
   /** Path and query below the vendor's service, for example `vcek/v1/Milan/crl`. */
   readonly path: string;
@@ -64,6 +64,13 @@ export interface AppraisalInput<Policy> {
   readonly endorsements: Endorsements;
   /** The 64 bytes that the evidence must carry; undefined only where no binding can be known (offline verification). */
   readonly reportData?: Uint8Array;
+  /**
+   * What the evidence must answer in the namespace's own terms, where that is not report data: for an auditor who knows
+   * nothing but the nonce. It takes the place of `reportData`.
+   */
+  readonly nonce?: Uint8Array;
+  /** The evidence of the participant's other namespaces that answers the same nonce. */
+  readonly related?: readonly Evidence[];
   readonly policy: Policy;
   /** The time to verify at. An invalid date is refused. */
   readonly at: Date;

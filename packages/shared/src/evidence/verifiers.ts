@@ -5,6 +5,7 @@ import { maaVerifier } from './service-token/maa.js';
 import { nrasVerifier } from './service-token/nras.js';
 import { azureAciVerifier } from './x-az-aci/verifier.js';
 import { azureCvmVerifier } from './x-az-cvm/verifier.js';
+import { nvVerifier } from './x-nv-gpu/verifier.js';
 import { snpVerifier } from './x-snp/verifier.js';
 import { tdxVerifier } from './x-tdx/verifier.js';
 import { tpmVerifier } from './x-tpm/verifier.js';
@@ -12,6 +13,7 @@ import { tpmVerifier } from './x-tpm/verifier.js';
 /** Every verifier, one line per namespace. */
 export const verifiers: readonly EvidenceVerifier[] = registryOf([
   snpVerifier,
+  nvVerifier,
   tdxVerifier,
   tpmVerifier,
   azureCvmVerifier,

@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto';
+import {
+  BasicOCSPResponse,
+  OCSPResponse,
+  OCSPResponseStatus,
+  id_pkix_ocsp_basic,
+  type SingleResponse,
+} from '@peculiar/asn1-ocsp';
+import { AsnConvert } from '@peculiar/asn1-schema';
+import { ExtendedKeyUsage, SubjectPublicKeyInfo } from '@peculiar/asn1-x509';
+import { reason, type Reason } from '../../reasons.js';
+import { select, type Check } from '../select.js';
+import { parseCertificate, type SignedData, type VendorCertificate } from '../x509.js';
+import { isSignedByP384, linkFault, useFault } from './chain.js';
+
+/** A certificate whose status is asked for, and the one that issued it. */
+export interface StatusSubject {
+  readonly certificate: VendorCertificate;
+  readonly issuer: VendorCertificate;
+}
+
+/** What the responses at hand say about a certificate. */
+export type StatusOutcome = 'good' | 'absent' | Reason;
+
+/** A response of a service, for one certificate (RFC 6960, section 4.2.1). */
+interface Answer {
+  readonly response: SingleResponse;
+  readonly hasCriticalExtensions: boolean;
+  readonly responders: readonly VendorCertificate[];
+  readonly signed: SignedData;
+}
+
+const ocspSigningOid = '1.3.6.1.5.5.7.3.9';
+const extendedKeyUsageOid = '2.5.29.37';
+const maxBytes = 32 * 1024;
+const maxResponders = 4;
+
+/** The hash functions that name issuers in responses. */
+const hashNames: Readonly<Record<string, string>> = {
+  '1.3.14.3.2.26': 'sha1',
+  '2.16.840.1.101.3.4.2.1': 'sha256',
+  '2.16.840.1.101.3.4.2.2': 'sha384',
+  '2.16.840.1.101.3.4.2.3': 'sha512',
+};
+
+/** When a response is superseded, its nextUpdate; undefined when it is not readable or does not say. */
+export function ocspExpiry(der: Uint8Array): Date | undefined {
+  const times = (parseResponse(der) ?? []).map(
+    ({ response }) => response.nextUpdate?.getTime() ?? Number.NaN,
+  );
+  const expiry = new Date(Math.min(...times));
+  return times.length === 0 || Number.isNaN(expiry.getTime()) ? undefined : expiry;
+}
+
+/**
+ * Reads the status of a certificate from the OCSP responses at hand, DER. One counts when it is about this certificate
+ * of this issuer, is signed by the issuer or by a responder that the issuer named, and is current.
+ * Responses about other certificates are left alone.
+ */
+export function certificateStatus(
+  { certificate, issuer }: StatusSubject,
+  responses: readonly Uint8Array[],
+  at: Date,
+): StatusOutcome {
+  const about = responses
+    .flatMap((der) => parseResponse(der) ?? [])
+    .filter(({ response }) => isAbout(response, { certificate, issuer }));
+  const current = select(about, [
+    (answer) => (isAuthentic(answer, issuer, at) ? undefined : reason('NV_OCSP_SIGNATURE')),
+    ({ response }) => (response.thisUpdate <= at ? undefined : reason('NV_OCSP_NOT_YET_VALID')),
+    ({ response: { nextUpdate } }) =>
+      nextUpdate !== undefined && at <= nextUpdate ? undefined : reason('NV_OCSP_EXPIRED'),
+    ({ hasCriticalExtensions }) => (hasCriticalExtensions ? reason('NV_OCSP_UNREADABLE') : undefined),
+  ]);
+  if (about.length === 0) return 'absent';
+  const failure = select(current.passed, [statusCheck(certificate)]).failure;
+  return failure ?? (current.passed.length > 0 ? 'good' : (current.failure ?? reason('NV_OCSP_UNREADABLE')));
+}
+
+/** Whether one of the responses is about a certificate, whatever it says. */
+export function isAnswered(subject: StatusSubject, responses: readonly Uint8Array[]): boolean {
+  return responses.some((der) => parseResponse(der)?.some(({ response }) => isAbout(response, subject)));
+}
+
+/** Whether each of the responses is at least readable. */
+export function areReadable(responses: readonly Uint8Array[]): boolean {
+  return responses.every((der) => parseResponse(der) !== undefined);
+}
+
+/** How a request names a certificate (RFC 6960, section 4.1.1, CertID): SHA-384 of issuer name and key, and the serial. */
+export function certificateId({ certificate, issuer }: StatusSubject): {
+  readonly nameHash: string;
+  readonly keyHash: string;
+  readonly serial: string;
+} {
+  return { ...issuerHashes(issuer, 'sha384'), serial: evenHex(certificate.serial) };
+}
+
+function statusCheck({ commonName }: VendorCertificate): Check<Answer> {
+  return ({ response: { certStatus } }) => {
+    if (certStatus.good !== undefined) return undefined;
+    if (certStatus.revoked === undefined) {
+      return reason('NV_OCSP_UNKNOWN', { message: `The OCSP responder does not know ${commonName}.` });
+    }
+    return reason('NV_CERTIFICATE_REVOKED', { message: `NVIDIA revoked ${commonName}.` });
+  };
+}
+
+function parseResponse(der: Uint8Array): readonly Answer[] | undefined {
+  if (der.length > maxBytes) return undefined;
+  try {
+    const { responseStatus, responseBytes } = AsnConvert.parse(der, OCSPResponse);
+    if (responseStatus !== OCSPResponseStatus.successful) return undefined;
+    if (responseBytes?.responseType !== id_pkix_ocsp_basic) return undefined;
+    const basic = AsnConvert.parse(responseBytes.response.buffer, BasicOCSPResponse);
+    const { tbsResponseData, tbsResponseDataRaw, signatureAlgorithm, signature } = basic;
+    const certificates = (basic.certs ?? []).slice(0, maxResponders);
+    const signed = {
+      algorithm: signatureAlgorithm.algorithm,
+      data: new Uint8Array(tbsResponseDataRaw ?? new ArrayBuffer()),
+      signature: new Uint8Array(signature),
+    };
+    const responders = certificates.flatMap(
+      (certificate) => parseCertificate(new Uint8Array(AsnConvert.serialize(certificate))) ?? [],
+    );
+    return tbsResponseData.responses.map((response) => ({
+      response,
+      hasCriticalExtensions: [tbsResponseData.responseExtensions, response.singleExtensions].some(
+        (extensions) => extensions?.some(({ critical }) => critical),
+      ),
+      responders,
+      signed,
+    }));
+  } catch {
+    return undefined;
+  }
+}
+
+function isAbout({ certID }: SingleResponse, { certificate, issuer }: StatusSubject): boolean {
+  const hash = hashNames[certID.hashAlgorithm.algorithm];
+  if (hash === undefined) return false;
+  const { nameHash, keyHash } = issuerHashes(issuer, hash);
+  const serial = Buffer.from(certID.serialNumber)
+    .toString('hex')
+    .replace(/^0+(?=.)/, '');
+  return (
+    serial === certificate.serial &&
+    Buffer.from(certID.issuerNameHash.buffer).toString('hex') === nameHash &&
+    Buffer.from(certID.issuerKeyHash.buffer).toString('hex') === keyHash
+  );
+}
+
+function issuerHashes(
+  { subject, publicKey }: VendorCertificate,
+  hash: string,
+): { readonly nameHash: string; readonly keyHash: string } {
+  const spki = AsnConvert.parse(publicKey.export({ type: 'spki', format: 'der' }), SubjectPublicKeyInfo);
+  const digest = (bytes: Uint8Array): string => createHash(hash).update(bytes).digest('hex');
+  return {
+    nameHash: digest(Buffer.from(subject, 'hex')),
+    keyHash: digest(new Uint8Array(spki.subjectPublicKey)),
+  };
+}
+
+/** Signed by the issuer itself, or by a responder whose certificate the issuer signed (RFC 6960, section 4.2.2.2). */
+function isAuthentic({ signed, responders }: Answer, issuer: VendorCertificate, at: Date): boolean {
+  const delegates = responders.filter(
+    (responder) =>
+      maySignResponses(responder) &&
+      linkFault(responder, issuer, at) === undefined &&
+      useFault(responder, 0) === undefined,
+  );
+  return [issuer, ...delegates].some(({ publicKey }) => isSignedByP384(signed, publicKey));
+}
+
+function maySignResponses({ extensions }: VendorCertificate): boolean {
+  const usage = extensions.get(extendedKeyUsageOid);
+  return usage !== undefined && [...AsnConvert.parse(usage, ExtendedKeyUsage)].includes(ocspSigningOid);
+}
+
+function evenHex(hex: string): string {
+  return hex.length % 2 === 0 ? hex : `0${hex}`;
+}

@@ -1,0 +1,180 @@
+import { reason, type Reason } from '../../reasons.js';
+import type { Appraisal, AppraisalInput, EvidenceVerifier, TrustTier } from '../appraisal.js';
+import { appraiseDevice, type DeviceFindings } from './device.js';
+import { readDocument } from './document.js';
+import { nvEndorsementQueries } from './endorsements.js';
+import { bindingEvidence, gpuNonce } from './nonce.js';
+import { areReadable } from './ocsp.js';
+import { nvPolicySchema, type NvPolicy } from './policy.js';
+import { machineFailures, type PolicyFailure } from './policy-checks.js';
+import { readRim, type RimReading } from './rim.js';
+import { trustworthiness } from './trustworthiness.js';
+
+const namespace = 'x-nv-gpu';
+/** More than any honest set: bounds the signatures that a hostile one makes the verifier compute. */
+const maxRims = 64;
+const maxOcspResponses = 512;
+
+type Input = AppraisalInput<NvPolicy>;
+
+/** The verifier of NVIDIA GPUs and their switches. docs/namespaces/x-nv-gpu.md says what it proves. */
+export const nvVerifier: EvidenceVerifier<NvPolicy, Appraisal> = {
+  namespace,
+  policySchema: nvPolicySchema,
+  endorsementQueries: nvEndorsementQueries,
+  appraise,
+};
+
+/** Appraises every device of a machine, and then the machine as a whole. One bad device is a bad machine. */
+function appraise(input: Input): Appraisal {
+  if (Number.isNaN(input.at.getTime())) return refused(reason('NV_CLOCK_INVALID'));
+  const document = readDocument(input.evidence.evidence);
+  if ('code' in document) return refused(document);
+  const collateral = readCollateral(input);
+  if ('code' in collateral) return refused(collateral);
+
+  const { policy, at, simulatedRoots, endorsements } = input;
+  const nonce = expectedNonce(input);
+  const findings = document.devices.map((evidence) =>
+    appraiseDevice({
+      evidence,
+      certificates: endorsements.certificates,
+      ...collateral,
+      nonce,
+      policy,
+      at,
+      simulatedRoots: simulatedRoots
+        .filter((root) => root.namespace === namespace)
+        .map(({ fingerprint }) => fingerprint),
+    }),
+  );
+  const devices = findings.flatMap(({ device }) => device ?? []);
+  const isGenuine = devices.length === findings.length;
+  return conclude(input, findings, {
+    isGenuine,
+    refusals: repeatedDevices(findings),
+    // Devices that are not proven cannot be counted, and are refused as it is.
+    failures: isGenuine ? machineFailures(devices, document.settings, policy) : [],
+    settings: document.settings === undefined ? {} : { settings: { ...document.settings } },
+  });
+}
+
+interface Machine {
+  readonly isGenuine: boolean;
+  readonly refusals: readonly Reason[];
+  readonly failures: readonly PolicyFailure[];
+  readonly settings: Appraisal['claims'];
+}
+
+function conclude({ policy }: Input, findings: readonly DeviceFindings[], machine: Machine): Appraisal {
+  const names = deviceNames(findings);
+  const located = (index: number, reasons: readonly Reason[]): readonly Reason[] =>
+    findings.length === 1 ? reasons : reasons.map((entry) => ({ ...entry, path: names[index] ?? '' }));
+  const each = (select: (found: DeviceFindings) => readonly Reason[]): readonly Reason[] =>
+    findings.flatMap((found, index) => located(index, select(found)));
+
+  const isSoft = ({ field }: PolicyFailure): boolean => policy.warn_on.some((soft) => soft === field);
+  const failures = [...machine.failures, ...findings.flatMap((found) => found.failures)];
+  const refusals = [...machine.refusals, ...each((found) => found.refusals)];
+  const missing = each((found) => found.missing);
+  const unchecked = [...new Set(findings.flatMap((found) => found.unchecked))];
+  const isUnmeasured = unchecked.includes('rims');
+  const isRefused = refusals.length > 0 || failures.some((failure) => !isSoft(failure));
+  const status = tier({
+    isRefused,
+    isIncomplete: missing.length > 0,
+    isWarned: failures.length > 0 || isUnmeasured,
+  });
+  return {
+    namespace,
+    status,
+    reasons: [
+      ...refusals,
+      ...machine.failures.map((failure) => failure.reason),
+      ...each((found) => found.failures.map((failure) => failure.reason)),
+      ...missing,
+      ...(isUnmeasured ? [reason('NV_RIM_MISSING')] : []),
+    ],
+    claims: {
+      ...machine.settings,
+      devices: Object.fromEntries(findings.map(({ claims }, index) => [names[index] ?? '', claims])),
+    },
+    unchecked,
+    trustworthiness:
+      status === 'none'
+        ? {}
+        : trustworthiness({
+            failures,
+            isSoft,
+            isRefused: refusals.length > 0,
+            isGenuine: machine.isGenuine,
+            isMeasured: findings.every(({ measured }) => measured),
+          }),
+    simulated: findings.some(({ simulated }) => simulated),
+  };
+}
+
+function tier(found: { isRefused: boolean; isIncomplete: boolean; isWarned: boolean }): TrustTier {
+  if (found.isRefused) return 'contraindicated';
+  if (found.isIncomplete) return 'none';
+  return found.isWarned ? 'warning' : 'affirming';
+}
+
+function expectedNonce({ nonce, reportData, related = [] }: Input): Uint8Array | undefined {
+  if (nonce !== undefined || reportData === undefined) return nonce;
+  return gpuNonce(reportData, bindingEvidence(related));
+}
+
+/** Reads the documents at hand. Reasons: NV_RIM_EXCESSIVE, NV_RIM_MALFORMED, NV_OCSP_UNREADABLE. */
+function readCollateral({
+  endorsements: { documents = [] },
+}: Input): { readonly rims: readonly RimReading[]; readonly ocspResponses: readonly Uint8Array[] } | Reason {
+  const contents = (kind: string): readonly Uint8Array[] =>
+    documents.filter((document) => document.kind === kind).map(({ content }) => content);
+  const [manifests, ocspResponses] = [contents('nvidia-rim'), contents('ocsp')];
+  if (manifests.length > maxRims) return reason('NV_RIM_EXCESSIVE');
+  const rims = manifests.map(readRim);
+  const unreadable = rims.find((rim) => 'reason' in rim);
+  if (unreadable !== undefined) return unreadable.reason;
+  const isUsable = ocspResponses.length <= maxOcspResponses && areReadable(ocspResponses);
+  return isUsable ? { rims, ocspResponses } : reason('NV_OCSP_UNREADABLE');
+}
+
+/** A device counts once, however often its evidence is there: by its own certificate and by the key of its report. */
+function repeatedDevices(findings: readonly DeviceFindings[]): readonly Reason[] {
+  const devices = findings.flatMap(({ device }) => device ?? []);
+  const isDistinct = (keys: readonly string[]): boolean => new Set(keys).size === keys.length;
+  return isDistinct(devices.map(({ id }) => id)) &&
+    isDistinct(devices.map(({ chain: [, own] }) => own.fingerprint)) &&
+    isDistinct(devices.map(({ chain: [leaf] }) => leaf.fingerprint))
+    ? []
+    : [reason('NV_DEVICE_REPEATED')];
+}
+
+/** `GPU-0`, `GPU-1`, `SWITCH-0`; a device that is not proven is called a GPU. */
+function deviceNames(findings: readonly DeviceFindings[]): readonly string[] {
+  const seen = { GPU: 0, SWITCH: 0 };
+  return findings.map(({ device }) => {
+    const kind = device?.architecture === 'ls10' ? 'SWITCH' : 'GPU';
+    seen[kind] += 1;
+    return `${kind}-${seen[kind] - 1}`;
+  });
+}
+
+function refused(why: Reason): Appraisal {
+  return {
+    namespace,
+    status: 'contraindicated',
+    reasons: [why],
+    claims: {},
+    unchecked: [],
+    trustworthiness: trustworthiness({
+      failures: [],
+      isSoft: () => false,
+      isRefused: true,
+      isGenuine: false,
+      isMeasured: false,
+    }),
+    simulated: false,
+  };
+}

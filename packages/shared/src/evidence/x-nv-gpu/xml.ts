@@ -1,0 +1,81 @@
+import {
+  DOMParser,
+  ParseError,
+  XMLSerializer,
+  type Document,
+  type Element as XmlElement,
+} from '@xmldom/xmldom';
+
+export type { XmlElement };
+
+/** Larger than any manifest: bounds memory and time. */
+const maxBytes = 256 * 1024;
+const maxElements = 4096;
+const maxDepth = 16;
+
+/**
+ * Reads an XML document that needs nothing but elements, attributes and text. Whatever else XML has is refused before it
+ * is parsed: document types and with them entities, comments, CDATA sections, processing instructions. Undefined for
+ * these, for anything not well-formed, and for what is too large or too deep.
+ */
+export function parseXml(bytes: Uint8Array): XmlElement | undefined {
+  if (bytes.length > maxBytes) return undefined;
+  const text = decode(bytes);
+  if (text === undefined || /<!|<\?(?!xml )|.<\?|\0/s.test(text)) return undefined;
+  const root = parse(text)?.documentElement;
+  return root && isModest(root) ? root : undefined;
+}
+
+/** The element children of a given name, in order. */
+export function children(parent: XmlElement, namespace: string, name: string): readonly XmlElement[] {
+  return elements(parent).filter(
+    ({ namespaceURI, localName }) => namespaceURI === namespace && localName === name,
+  );
+}
+
+/** All element children, in order. */
+export function elements(parent: XmlElement): readonly XmlElement[] {
+  const found: XmlElement[] = [];
+  for (let node = parent.firstChild; node !== null; node = node.nextSibling) {
+    if (node.nodeType === node.ELEMENT_NODE) found.push(node as XmlElement);
+  }
+  return found;
+}
+
+/** An attribute without namespace; undefined when it is absent. */
+export function attribute(element: XmlElement, name: string): string | undefined {
+  return element.hasAttribute(name) ? (element.getAttribute(name) ?? undefined) : undefined;
+}
+
+/** Writes an element as a document of its own, with the namespaces that it needs. */
+export function serialize(element: XmlElement): string {
+  return new XMLSerializer().serializeToString(element);
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(text: string): Document | undefined {
+  const onError = (_level: string, message: string): never => {
+    throw new ParseError(message);
+  };
+  try {
+    return new DOMParser({ onError }).parseFromString(text, 'text/xml');
+  } catch {
+    return undefined;
+  }
+}
+
+function isModest(root: XmlElement): boolean {
+  const level: { readonly element: XmlElement; readonly depth: number }[] = [{ element: root, depth: 1 }];
+  for (const { element, depth } of level) {
+    if (depth > maxDepth || level.length > maxElements) return false;
+    level.push(...elements(element).map((child) => ({ element: child, depth: depth + 1 })));
+  }
+  return true;
+}

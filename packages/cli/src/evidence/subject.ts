@@ -1,9 +1,8 @@
 import { loadYaml } from '@muster/shared/config/load.js';
 import { refusal } from '@muster/shared/errors.js';
 import type { EvidenceVerifier, ServiceKeys } from '@muster/shared/evidence/appraisal.js';
-import { keySetSchema } from '@muster/shared/evidence/service-token/policy.js';
+import { issuersOf, keySetSchema } from '@muster/shared/evidence/service-token/policy.js';
 import { tpmVerifier } from '@muster/shared/evidence/x-tpm/verifier.js';
-import * as z from 'zod';
 import { readBytes, readCertificates, readPolicy } from './input.js';
 import { readTpmFiles } from './tpm-files.js';
 
@@ -21,7 +20,8 @@ export interface Subject {
   readonly evidence: Uint8Array;
   readonly certificates: readonly Uint8Array[];
   readonly policy: unknown;
-  readonly serviceKeys: readonly ServiceKeys[];
+  /** Undefined when no file gives them. */
+  readonly serviceKeys?: readonly ServiceKeys[];
 }
 
 /** Reads what is appraised from its files. Errors: FILE_UNREADABLE, ARGUMENT_INVALID, POLICY_INVALID. */
@@ -38,27 +38,25 @@ export function readSubject(verifier: EvidenceVerifier, options: SubjectOptions)
     }
     const files = { evidence: options.evidence, signature, key };
     const subject = readTpmFiles(files, tpmVerifier.policySchema.parse(policy));
-    return { ...subject, certificates: [], serviceKeys: [] };
+    return { ...subject, certificates: [] };
   }
   return {
     evidence: readBytes(options.evidence),
     certificates: cert.flatMap(readCertificates),
     policy,
-    serviceKeys: jwks === undefined ? [] : readServiceKeys(jwks, verifier, policy),
+    ...(jwks === undefined ? {} : { serviceKeys: readServiceKeys(jwks, verifier, policy) }),
   };
 }
 
-const issuersSchema = z.looseObject({ issuers: z.array(z.looseObject({ issuer: z.string() })) });
-
 /** Reads keys of an attestation service: they count for each issuer that the policy trusts. */
 function readServiceKeys(file: string, verifier: EvidenceVerifier, policy: unknown): readonly ServiceKeys[] {
-  const trusted = issuersSchema.safeParse(policy);
-  if (!trusted.success) {
+  const issuers = issuersOf(policy);
+  if (issuers.length === 0) {
     throw refusal('ARGUMENT_INVALID', {
-      message: `--jwks: ${verifier.namespace} has no tokens of an attestation service.`,
+      message: `--jwks: the policy of ${verifier.namespace} names no issuer whose keys these could be.`,
       path: '--jwks',
     });
   }
   const keys = loadYaml(file, keySetSchema, 'ARGUMENT_INVALID');
-  return trusted.data.issuers.map(({ issuer }) => ({ issuer, keys }));
+  return issuers.map(({ issuer }) => ({ issuer, keys }));
 }

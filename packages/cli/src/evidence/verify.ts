@@ -1,7 +1,9 @@
 import type { Clock } from '@muster/shared/clock.js';
 import type { EndorsementStore } from '@muster/shared/endorsements/endorsement.js';
+import { jwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource, resolveFor } from '@muster/shared/endorsements/resolve.js';
+import { resolveServiceKeys } from '@muster/shared/endorsements/service-keys.js';
 import { vendorServices, type VendorUrls } from '@muster/shared/endorsements/vendor-services.js';
 import { refusal } from '@muster/shared/errors.js';
 import type {
@@ -11,6 +13,7 @@ import type {
   Evidence,
   EvidenceVerifier,
 } from '@muster/shared/evidence/appraisal.js';
+import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
 import { noEndorsements, readCollateral } from './collateral.js';
 import { parseReportData, parseTime, requireVerifier } from './input.js';
 import { readSubject, type SubjectOptions } from './subject.js';
@@ -47,7 +50,7 @@ export async function verifyEvidence(
       path: '--rim',
     });
   }
-  const { certificates, policy, serviceKeys, ...subject } = readSubject(verifier, options);
+  const { certificates, policy, ...subject } = readSubject(verifier, options);
   const evidence = { namespace: verifier.namespace, evidence: subject.evidence };
   const collateral =
     options.collateral === undefined
@@ -68,6 +71,10 @@ export async function verifyEvidence(
     ...(options.endorsements === undefined ? [] : [offlineDirectory(options.endorsements)]),
     ...(options.offline === true ? [] : [vendorServices(clock, urls)]),
   ];
+  const { serviceKeys, deferred: deferredKeys } =
+    subject.serviceKeys === undefined && options.offline !== true
+      ? await resolveServiceKeys(issuersOf(policy), jwksCache({ clock, timeoutMs: fetchTimeMs }))
+      : { serviceKeys: subject.serviceKeys ?? [], deferred: [] };
   const { endorsements, deferred } = await resolve(verifier, evidence, atHand, stores, {
     clock,
     isForNow: options.at === undefined,
@@ -82,7 +89,7 @@ export async function verifyEvidence(
     ...(reportData === undefined ? {} : { reportData }),
   });
   return appraisal.status === 'none'
-    ? { ...appraisal, reasons: [...appraisal.reasons, ...deferred] }
+    ? { ...appraisal, reasons: [...appraisal.reasons, ...deferred, ...deferredKeys] }
     : appraisal;
 }
 

@@ -103,7 +103,7 @@ export function vendorService(
 }
 
 /** Reads a body up to a limit; undefined when it is longer. */
-async function readBody(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
+export async function readBody(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of response.body ?? []) {

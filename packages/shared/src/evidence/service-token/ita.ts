@@ -7,6 +7,7 @@ import { runtimeData } from './runtime-data.js';
 import type { ServiceClaims } from './token.js';
 import { readSingle, tokenVerifier } from './verifier.js';
 
+const service = 'https://portal.trustauthority.intel.com';
 const tcbStatuses = [
   'UpToDate',
   'SWHardeningNeeded',
@@ -17,7 +18,9 @@ const tcbStatuses = [
 ] as const;
 
 const policySchema = z.strictObject({
-  ...commonPolicy(['Intel Trust Authority', 'https://portal.trustauthority.intel.com']),
+  ...commonPolicy(
+    ['Intel Trust Authority', service].map((issuer) => ({ issuer, jwks_uri: `${service}/certs` })),
+  ),
   /** The states of the platform's TCB that are allowed; a revoked one never is. */
   tcb_statuses: z.array(z.enum(tcbStatuses)).min(1).default(['UpToDate']),
   /** Policies of the service that must have matched, by their ids. */

@@ -7,10 +7,11 @@ import type { ServiceClaims } from './token.js';
 import { tokenVerifier, type Bundle, type OpenBundle } from './verifier.js';
 
 const namespace = 'nras';
+const service = 'https://nras.attestation.nvidia.com';
 const maxDevices = 32;
 
 const policySchema = z.strictObject({
-  ...commonPolicy(['https://nras.attestation.nvidia.com']),
+  ...commonPolicy([{ issuer: service, jwks_uri: `${service}/.well-known/jwks.json` }]),
   /** The least number of devices. */
   minimum_devices: z.int().min(1).max(maxDevices).default(1),
 });

@@ -20,15 +20,16 @@ export const keySetSchema: z.ZodType<JSONWebKeySet> = z.looseObject({
 const pointer = z.string().regex(/^(?:\/(?:[^~/]|~[01])*)+$/, 'expected a JSON Pointer to a claim');
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
-/** An issuer, as tokens name it, with its keys where the policy pins them. */
+/** An issuer, as tokens name it, with its keys where the policy pins them, or the address where they are. */
 const issuer = z.strictObject({
   issuer: z.string().min(1),
   jwks: keySetSchema.optional(),
+  jwks_uri: z.url({ protocol: /^https$/ }).optional(),
 });
 
 /** The fields that the policies of all attestation services have. */
 export function commonPolicy(
-  trusted: readonly string[],
+  trusted: readonly z.output<typeof issuer>[],
   maximumAgeMs?: number,
 ): {
   readonly issuers: z.ZodDefault<z.ZodArray<typeof issuer>>;
@@ -39,7 +40,7 @@ export function commonPolicy(
   const age = duration('1s', '24h');
   return {
     /** Whose tokens count; a service's keys are known by its issuer. */
-    issuers: z.array(issuer).default(trusted.map((name) => ({ issuer: name }))),
+    issuers: z.array(issuer).default([...trusted]),
     /** The values that claims may have. */
     claims: z.record(pointer, z.array(scalar)).default({}),
     /** How long after its issue a token counts, ms, where it does not expire before. */
@@ -54,4 +55,11 @@ export interface CommonPolicy {
   readonly issuers: readonly z.output<typeof issuer>[];
   readonly claims: Readonly<Record<string, readonly z.output<typeof scalar>[]>>;
   readonly maximum_age?: number | undefined;
+}
+
+const issuersSchema = z.looseObject({ issuers: z.array(issuer) });
+
+/** The issuers that a namespace's policy trusts; none where the namespace has no tokens of a service. */
+export function issuersOf(policy: unknown): CommonPolicy['issuers'] {
+  return issuersSchema.safeParse(policy).data?.issuers ?? [];
 }

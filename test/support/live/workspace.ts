@@ -10,10 +10,10 @@ export const root = ((): string => {
   return folder;
 })();
 
-/** The built programs; `make build` makes them. */
+/** The programs as they are shipped; `make build` makes what they need. */
 export const programs = {
-  server: join(root, 'packages/server/dist/main.js'),
-  agent: join(root, 'packages/agent/dist/main.js'),
+  server: join(root, 'packages/server/bin/muster-server.js'),
+  agent: join(root, 'packages/agent/bin/muster-agent.js'),
   snpDevice: join(root, 'test/dist/devices/snp/main.js'),
 } as const;
 

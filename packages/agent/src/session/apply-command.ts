@@ -36,6 +36,9 @@ const leaseWaitMs = 10_000;
 /** The longest time between SIGTERM and SIGKILL that a server may ask for, ms. */
 const longestGraceMs = 600_000;
 
+/** Reasons beyond this number do not travel, so that a message stays below 64 KiB. */
+const maxReasons = 100;
+
 const applied: CommandResult = { outcome: 'APPLIED', reasons: [] };
 
 /** Carries commands out. APPLIED means that the effect holds: for a stop, that no process is left. */
@@ -111,7 +114,12 @@ export class CommandHandler {
     logger.info('job.check', { job: jobId, accepted, dry_run: check.dryRun, reasons });
     session.report({
       $case: 'jobCheck',
-      value: { jobId, generation, accepted, reasons: reasons.map(toReasonMessage) },
+      value: {
+        jobId,
+        generation,
+        accepted,
+        reasons: reasons.slice(0, maxReasons).map(toReasonMessage),
+      },
     });
     return applied;
   }

@@ -1,5 +1,6 @@
 import { refusal } from '@muster/shared/errors.js';
-import type { Endorsements } from '@muster/shared/evidence/appraisal.js';
+import type { EndorsementDocument, Endorsements } from '@muster/shared/evidence/appraisal.js';
+import { readOcspResponse } from '@muster/shared/evidence/x-nv-gpu/collateral.js';
 import { joinDocument } from '@muster/shared/evidence/x-tdx/collateral.js';
 import { parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
 import * as z from 'zod';
@@ -12,6 +13,7 @@ export const noEndorsements: Endorsements = { certificates: [], crls: [] };
 const readers: Readonly<Record<string, (file: string) => Endorsements>> = {
   'x-snp': readCrl,
   'x-tdx': readTdxCollateral,
+  'x-nv-gpu': readOcspResponses,
   'x-az-cvm': (file) => (isJson(readBytes(file)) ? readTdxCollateral(file) : readCrl(file)),
 };
 
@@ -23,6 +25,44 @@ export function readCollateral(namespace: string, file: string): Endorsements {
     message: `--collateral: ${namespace} has none.`,
     path: '--collateral',
   });
+}
+
+/**
+ * Reads the files of `--rim`. What is wrong inside a manifest is for the verifier to say.
+ * Errors: FILE_UNREADABLE, ARGUMENT_INVALID where the namespace has no manifests.
+ */
+export function readManifests(
+  namespace: string,
+  files: readonly string[] = [],
+): readonly EndorsementDocument[] {
+  if (files.length > 0 && namespace !== 'x-nv-gpu') {
+    throw refusal('ARGUMENT_INVALID', {
+      message: `--rim: ${namespace} has no reference integrity manifests.`,
+      path: '--rim',
+    });
+  }
+  return files.map((file) => ({ kind: 'nvidia-rim', content: readBytes(file) }));
+}
+
+/** One OCSP response in DER, or one in base64 a line. */
+function readOcspResponses(file: string): Endorsements {
+  const bytes = readBytes(file);
+  const text = Buffer.from(bytes).toString('latin1');
+  const isText = /^[A-Za-z0-9+/=\s]+$/.test(text);
+  const parts = isText
+    ? text
+        .split(/\s+/)
+        .filter((line) => line !== '')
+        .map((line) => Buffer.from(line))
+    : [bytes];
+  const read = parts.map(readOcspResponse).filter((response) => response !== undefined);
+  if (read.length < parts.length || read.length === 0) {
+    throw refusal('ARGUMENT_INVALID', {
+      message: `--collateral: ${file} holds no OCSP responses that can be read, DER or base64.`,
+      path: file,
+    });
+  }
+  return { ...noEndorsements, documents: read.map(({ content }) => ({ kind: 'ocsp', content })) };
 }
 
 function isJson(bytes: Uint8Array): boolean {

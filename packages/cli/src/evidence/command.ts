@@ -24,6 +24,7 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
       const appraisal = await verifyEvidence(options, terminal.clock, {
         amd: terminal.env['MUSTER_AMD_KEY_SERVICE'],
         intel: terminal.env['MUSTER_INTEL_COLLATERAL_SERVICE'],
+        nvidia: terminal.env['MUSTER_NVIDIA_SERVICES'],
       });
       print(appraisalJson(appraisal), () => appraisalText(appraisal, style));
       return exitCodeOf[appraisal.status];
@@ -39,14 +40,17 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
     .option('--jwks <file>', 'the keys of an attestation service, a JSON Web Key Set')
     .option(
       '--collateral <file>',
-      'for x-snp a certificate revocation list, PEM or DER; for x-tdx the collateral as one JSON object',
+      'for x-snp a certificate revocation list, PEM or DER; for x-tdx the collateral as one JSON object; for x-nv-gpu OCSP responses, DER or base64 a line',
     )
     .option(
       '--rim <file>',
       'a reference integrity manifest, where the namespace has them; may be repeated',
       collect,
     )
-    .option('--nonce <hex>', 'what the evidence must be bound to; for x-snp the report data')
+    .option(
+      '--nonce <hex>',
+      "what the evidence must be bound to; for x-snp the report data, for x-nv-gpu the report's 32 bytes",
+    )
     .option('--policy <file>', "a policy file, or the namespace's part of one")
     .option('--at <time>', 'judge it at this time (RFC 3339) instead of now')
     .option('--offline', "do not ask the vendor's service for what is missing")

@@ -1,6 +1,7 @@
 import { loadYaml, validate } from '@muster/shared/config/load.js';
 import { refusal } from '@muster/shared/errors.js';
-import type { EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
+import type { AppraisalInput, EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
+import { gpuNonceLength } from '@muster/shared/evidence/x-nv-gpu/nonce.js';
 import { verifierOf, verifiers } from '@muster/shared/evidence/verifiers.js';
 import { parseCertificate, splitCertificates } from '@muster/shared/evidence/x509.js';
 import { readFileSync, statSync } from 'node:fs';
@@ -47,8 +48,27 @@ export function readCertificates(file: string): readonly Uint8Array[] {
   });
 }
 
-/** Reads `--nonce`: up to 64 bytes in hex, padded with zeros on the right. Errors: ARGUMENT_INVALID. */
-export function parseReportData(hex: string): Uint8Array {
+/**
+ * Reads `--nonce` as what the evidence is bound to: an NVIDIA device answers the nonce itself, 32 bytes, everything else
+ * carries report data. Errors: ARGUMENT_INVALID.
+ */
+export function readBinding(
+  namespace: string,
+  hex: string | undefined,
+): Pick<AppraisalInput<unknown>, 'nonce' | 'reportData'> {
+  if (hex === undefined) return {};
+  if (namespace !== 'x-nv-gpu') return { reportData: parseReportData(hex) };
+  if (/^[0-9a-fA-F]*$/.test(hex) && hex.length === 2 * gpuNonceLength) {
+    return { nonce: Uint8Array.from(Buffer.from(hex, 'hex')) };
+  }
+  throw refusal('ARGUMENT_INVALID', {
+    message: `--nonce: ${namespace} has a nonce of ${gpuNonceLength} bytes, in hex.`,
+    path: '--nonce',
+  });
+}
+
+/** Up to 64 bytes in hex, padded with zeros on the right. Errors: ARGUMENT_INVALID. */
+function parseReportData(hex: string): Uint8Array {
   if (!/^(?:[0-9a-fA-F]{2}){1,64}$/.test(hex)) {
     throw refusal('ARGUMENT_INVALID', {
       message: '--nonce: expected 1 to 64 bytes in hex.',

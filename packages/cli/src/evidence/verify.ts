@@ -14,8 +14,8 @@ import type {
   EvidenceVerifier,
 } from '@muster/shared/evidence/appraisal.js';
 import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
-import { noEndorsements, readCollateral } from './collateral.js';
-import { parseReportData, parseTime, requireVerifier } from './input.js';
+import { noEndorsements, readCollateral, readManifests } from './collateral.js';
+import { parseTime, readBinding, requireVerifier } from './input.js';
 import { readSubject, type SubjectOptions } from './subject.js';
 
 /** The options of `muster evidence verify`, as they were typed. */
@@ -44,12 +44,6 @@ export async function verifyEvidence(
   urls: VendorUrls = {},
 ): Promise<Appraisal> {
   const verifier = requireVerifier(options.namespace);
-  if (options.rim !== undefined) {
-    throw refusal('ARGUMENT_INVALID', {
-      message: `--rim: ${verifier.namespace} has no reference integrity manifests.`,
-      path: '--rim',
-    });
-  }
   const { certificates, policy, ...subject } = readSubject(verifier, options);
   const evidence = { namespace: verifier.namespace, evidence: subject.evidence };
   const collateral =
@@ -59,8 +53,8 @@ export async function verifyEvidence(
   const atHand = {
     ...collateral,
     certificates: [...certificates, ...collateral.certificates],
+    documents: [...(collateral.documents ?? []), ...readManifests(verifier.namespace, options.rim)],
   };
-  const reportData = options.nonce === undefined ? undefined : parseReportData(options.nonce);
   const at = options.at === undefined ? clock.now() : parseTime(options.at);
   const simulatedRoots = (options.simulatedRoot ?? []).map((fingerprint) => ({
     namespace: verifier.namespace,
@@ -86,7 +80,7 @@ export async function verifyEvidence(
     at,
     simulatedRoots,
     serviceKeys,
-    ...(reportData === undefined ? {} : { reportData }),
+    ...readBinding(verifier.namespace, options.nonce),
   });
   return appraisal.status === 'none'
     ? { ...appraisal, reasons: [...appraisal.reasons, ...deferred, ...deferredKeys] }

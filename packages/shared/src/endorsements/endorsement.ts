@@ -1,4 +1,5 @@
 import type { EndorsementQuery, Endorsements } from '../evidence/appraisal.js';
+import { readManifest, readOcspResponse, type NvCollateral } from '../evidence/x-nv-gpu/collateral.js';
 import { readQeIdentity, readTcbInfo } from '../evidence/x-tdx/collateral.js';
 import { parseCertificate, parseCrl, splitCertificates } from '../evidence/x509.js';
 
@@ -32,8 +33,10 @@ export function readEndorsement(kind: EndorsementQuery['kind'], bytes: Uint8Arra
       return until(bytes, readTcbInfo(bytes)?.value.nextUpdate);
     case 'tdx-qe-identity':
       return until(bytes, readQeIdentity(bytes)?.value.nextUpdate);
-    default:
-      return undefined;
+    case 'nvidia-rim':
+      return single(readManifest(bytes));
+    case 'ocsp':
+      return single(readOcspResponse(bytes));
   }
 }
 
@@ -57,6 +60,10 @@ function readCertificates(bytes: Uint8Array): Endorsement | undefined {
   const expiries = items.map((der) => parseCertificate(der)?.notAfter.getTime() ?? Number.NaN);
   const expiresAt = new Date(Math.min(...expiries));
   return items.length === 0 || Number.isNaN(expiresAt.getTime()) ? undefined : { items, expiresAt };
+}
+
+function single(document: NvCollateral | undefined): Endorsement | undefined {
+  return document && { items: [document.content], expiresAt: document.expiresAt };
 }
 
 function until(bytes: Uint8Array, expiresAt: Date | undefined): Endorsement | undefined {

@@ -6,7 +6,7 @@ import { readEndorsement, type EndorsementStore } from './endorsement.js';
 import { deferral } from './resolve.js';
 
 /** What a path at a vendor's service is made of; nothing that could leave the directory. */
-const safePath = /^(?:[A-Za-z0-9_-]+\/)*[A-Za-z0-9_-]+(?:\?[A-Za-z0-9=&]+)?$/;
+const safePath = /^(?:[A-Za-z0-9_-]+\/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\?[A-Za-z0-9=&]+)?$/;
 
 /**
  * A directory of endorsements for machines without a way to the vendors. It mirrors the vendors' URLs: the answer to

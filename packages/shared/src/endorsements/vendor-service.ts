@@ -24,6 +24,8 @@ export interface Vendor {
   /** Whose service it is, for example `AMD`. */
   readonly name: string;
   urlOf(query: EndorsementQuery): URL;
+  /** What the request has beside its address; a plain GET where this is left out. */
+  requestOf?(query: EndorsementQuery): RequestInit;
   /** Reads an answer; undefined when it is not what was asked for. */
   read(query: EndorsementQuery, bytes: Uint8Array, headers: Headers): Endorsement | undefined;
 }
@@ -67,6 +69,7 @@ export function vendorService(
       const signals = signal === undefined ? [deadline.signal] : [deadline.signal, signal];
       try {
         const response = await fetch(vendor.urlOf(query), {
+          ...vendor.requestOf?.(query),
           signal: AbortSignal.any(signals),
           redirect: 'error',
         });

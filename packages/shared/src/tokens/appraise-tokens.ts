@@ -1,6 +1,7 @@
 import type {
   Appraisal,
   Endorsements,
+  Evidence,
   EvidenceVerifier,
   ServiceKeys,
   SimulatedRoot,
@@ -88,7 +89,13 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
       reasons.push({ ...broken, ...where });
       continue;
     }
-    const appraisal = await appraise(verifier, token.claims, input);
+    const related = candidates.filter((other) => other !== token && isSameRound(other.claims, token.claims));
+    const appraisal = await appraise(
+      verifier,
+      token.claims,
+      related.map(({ claims }) => claims.evidence),
+      input,
+    );
     appraised.push({ ...token, appraisal });
     if (!isProof(appraisal, policy))
       reasons.push(...explain(appraisal).map((entry) => ({ ...entry, ...where })));
@@ -107,10 +114,16 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
   return { proven: true, exempt: false, reasons: [], appraised, expiresAt: new Date(Math.min(...expiries)) };
 }
 
+/** Whether two tokens answer the same nonce, so that their evidence was collected together. */
+function isSameRound(one: TokenClaims, other: TokenClaims): boolean {
+  return Buffer.from(one.nonce).equals(other.nonce);
+}
+
 /** Appraises one token's evidence. A verifier that throws proves nothing. */
 async function appraise(
   verifier: EvidenceVerifier,
   claims: TokenClaims,
+  related: readonly Evidence[],
   input: ParticipantAppraisalInput,
 ): Promise<Appraisal> {
   const { namespace } = verifier;
@@ -121,6 +134,7 @@ async function appraise(
       evidence,
       endorsements,
       reportData: reportData({ nonce, publicKey, identity }),
+      related,
       policy: namespacePolicy(policy, verifier),
       at,
       simulatedRoots,

@@ -1,12 +1,9 @@
 import { errorFields } from '@muster/shared/logging/logger.js';
-import { composeAttestation } from './composition/attestation.js';
 import { openEndpoints, type Endpoints } from './composition/endpoints.js';
 import { openFoundation, type Environment, type Foundation } from './composition/foundation.js';
-import { composeJobs, leaseMarginMs } from './composition/jobs.js';
+import { composeParts } from './composition/parts.js';
 import { composeServices } from './composition/services.js';
 import type { ServerConfig } from './config/config.js';
-import { Connections } from './sessions/connections.js';
-import { SessionHub } from './sessions/hub.js';
 import { version } from './version.js';
 
 /** How long calls that are open may take to end when the server stops, ms. */
@@ -39,35 +36,11 @@ export async function startServer(config: ServerConfig, environment: Environment
 }
 
 async function serve(foundation: Foundation): Promise<RunningServer> {
-  const { config, store, registry, signer, clock, logger } = foundation;
+  const { config, logger } = foundation;
   let server: RunningServer | undefined = undefined;
-  const connections = new Connections();
-  const jobs = composeJobs(
-    foundation,
-    connections,
-    (participant) => hub.leaseEndsAt(participant),
-    () => void server?.stop(),
-  );
-  const { commands, admission, responses } = jobs;
-  const attestation = composeAttestation(foundation, connections, responses);
-  const { self, sites, verification } = attestation;
-  const hub = new SessionHub({
-    store,
-    registry,
-    connections,
-    commands,
-    jobs: admission.siteEvents,
-    self,
-    sites,
-    verification,
-    failures: responses,
-    signer,
-    heartbeatIntervalMs: config.session.heartbeat_interval,
-    leaseTtlMs: config.session.lease_ttl,
-    leaseMarginMs: leaseMarginMs(config),
-    clock,
-    logger,
-  });
+  const { jobs, attestation, hub } = composeParts(foundation, () => void server?.stop());
+  const { admission } = jobs;
+  const { verification } = attestation;
   const stopParts = (): void => {
     hub.stop();
     verification.stop();

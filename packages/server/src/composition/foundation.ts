@@ -1,4 +1,5 @@
 import type { Clock } from '@muster/shared/clock.js';
+import type { EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { auditLog } from '../audit/log.js';
@@ -16,6 +17,8 @@ import type { Store } from '../store/store.js';
 export interface Environment {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Every verifier of this release unless a test or benchmark brings its own. */
+  readonly verifiers?: readonly EvidenceVerifier[];
 }
 
 /** What every part of the server stands on. */

@@ -1,0 +1,40 @@
+import { Connections } from '../sessions/connections.js';
+import { SessionHub } from '../sessions/hub.js';
+import { composeAttestation, type AttestationParts } from './attestation.js';
+import type { Foundation } from './foundation.js';
+import { composeJobs, leaseMarginMs, type JobParts } from './jobs.js';
+
+/** The parts of a server between its foundation and its endpoints. */
+export interface Parts {
+  readonly jobs: JobParts;
+  readonly attestation: AttestationParts;
+  readonly hub: SessionHub;
+}
+
+/** Composes the parts of a server. Nothing begins before they are started. `endServer` ends this process in order. */
+export function composeParts(foundation: Foundation, endServer: () => void): Parts {
+  const { config, store, registry, signer, clock, logger } = foundation;
+  const connections = new Connections();
+  const jobs = composeJobs(foundation, connections, (participant) => hub.leaseEndsAt(participant), endServer);
+  const { commands, admission, responses } = jobs;
+  const attestation = composeAttestation(foundation, connections, responses);
+  const { self, sites, verification } = attestation;
+  const hub = new SessionHub({
+    store,
+    registry,
+    connections,
+    commands,
+    jobs: admission.siteEvents,
+    self,
+    sites,
+    verification,
+    failures: responses,
+    signer,
+    heartbeatIntervalMs: config.session.heartbeat_interval,
+    leaseTtlMs: config.session.lease_ttl,
+    leaseMarginMs: leaseMarginMs(config),
+    clock,
+    logger,
+  });
+  return { jobs, attestation, hub };
+}

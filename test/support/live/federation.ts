@@ -17,6 +17,22 @@ export interface LiveOptions {
   readonly verification?: string;
   /** Parts of the policies of the server and of every site. */
   readonly policy?: Readonly<Record<string, unknown>>;
+  /** Parts of the server's configuration. */
+  readonly server?: Readonly<Record<string, unknown>>;
+  /** The server's environment, beside what every program gets. */
+  readonly serverEnv?: Readonly<Record<string, string>>;
+}
+
+/** How a site differs from the others. */
+export interface SiteOptions {
+  /** Makes a way to the server that can be cut. */
+  readonly proxied?: boolean;
+  /** The ports by which the agent reaches the server, instead of the server's own. */
+  readonly ports?: { readonly session: number; readonly enrollment: number };
+  /** How long its tokens live. */
+  readonly tokenLifetime?: string;
+  /** The agent's environment, beside what every program gets. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const trustDomain = 'live.example';
@@ -80,8 +96,8 @@ export class LiveFederation {
   }
 
   /** Starts a program that ends with this federation. */
-  launch(file: string, args: readonly string[]): RunningProgram {
-    const program = startProgram(file, args);
+  launch(file: string, args: readonly string[], env?: Readonly<Record<string, string>>): RunningProgram {
+    const program = startProgram(file, args, env);
     this.#programs.push(program);
     return program;
   }
@@ -98,7 +114,11 @@ export class LiveFederation {
 
   /** Starts the server again, on the same data directory. */
   async startServer(): Promise<void> {
-    const server = this.launch(programs.server, ['serve', '--config', this.serverConfig]);
+    const server = this.launch(
+      programs.server,
+      ['serve', '--config', this.serverConfig],
+      this.#options.serverEnv,
+    );
     this.#server = server;
     await Promise.race([
       eventually('the server to start', () => server.output().includes('server.started')),
@@ -108,35 +128,46 @@ export class LiveFederation {
     ]);
   }
 
-  /** Makes a join token, a device and an agent for a site. With `proxied`, its way to the server can be cut. */
-  async addSite(name: string, { proxied = false } = {}): Promise<LiveSite> {
+  /** Makes a join token, a device and an agent for a site, and starts them. */
+  async addSite(
+    name: string,
+    { proxied = false, ports = this.ports, tokenLifetime, env }: SiteOptions = {},
+  ): Promise<LiveSite> {
     const folder = join(this.directory, name);
     mkdirSync(folder, { mode: 0o700 });
     const device = await this.#startDevice(folder, name);
     const tokenFile = join(folder, 'join-token');
     const { caHash } = await this.ask<{ caHash: string }>('token', 'create', name, '--out', tokenFile);
     this.secrets.push(readFileSync(tokenFile, 'utf8').trim());
-    const proxy = proxied ? await startTcpProxy(this.ports.session) : undefined;
+    const proxy = proxied ? await startTcpProxy(ports.session) : undefined;
     if (proxy !== undefined) this.#closers.push(() => proxy.close());
     writeYaml(join(folder, 'policy.yaml'), this.#policy());
     writeYaml(join(folder, 'agent.yaml'), {
       name,
       trust_domain: trustDomain,
       server: {
-        session: `127.0.0.1:${proxy?.port ?? this.ports.session}`,
-        enrollment: `127.0.0.1:${this.ports.enrollment}`,
+        session: `127.0.0.1:${proxy?.port ?? ports.session}`,
+        enrollment: `127.0.0.1:${ports.enrollment}`,
       },
       trust: { ca_hash: caHash },
       join_token_file: 'join-token',
       state_directory: 'state',
       socket: 'agent.sock',
       policy: 'policy.yaml',
-      attesters: [attester(device)],
+      attesters: [
+        { ...attester(device), ...(tokenLifetime !== undefined && { token_lifetime: tokenLifetime }) },
+      ],
       simulated_roots: this.#simulatedRoots(),
       endorsements: { offline_directory: join(this.vendor, 'endorsements') },
       jobs: { grace: '1s' },
     });
-    const site = new LiveSite({ name, folder, device, proxy, launch: (...args) => this.launch(...args) });
+    const site = new LiveSite({
+      name,
+      folder,
+      device,
+      proxy,
+      launch: (file, args) => this.launch(file, args, env),
+    });
     site.startAgent();
     return site;
   }
@@ -170,6 +201,7 @@ export class LiveFederation {
       session: { heartbeat_interval: heartbeat, lease_ttl: lease, challenge_timeout: '5s' },
       admission: { check_timeout: '10s' },
       stop: { grace: '1s' },
+      ...this.#options.server,
     });
     await this.startServer();
     const out = join(this.directory, 'operator');
@@ -207,7 +239,7 @@ export class LiveFederation {
   }
 }
 
-function attester({ reportDirectory }: LiveDevice): unknown {
+function attester({ reportDirectory }: LiveDevice): object {
   return {
     namespace: 'x-snp',
     interface: 'configfs-tsm',

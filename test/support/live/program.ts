@@ -24,11 +24,15 @@ export interface RunningProgram {
 
 const stopMs = 10_000;
 
-/** Starts a Node program. */
-export function startProgram(file: string, args: readonly string[]): RunningProgram {
+/** Starts a Node program; `env` is added to the little that every program gets. */
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): RunningProgram {
   const child = spawn(process.execPath, [file, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
   });
   const chunks: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk));

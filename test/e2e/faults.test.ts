@@ -15,8 +15,8 @@ describe('faults of real processes', () => {
       federation.addSite('site-2', { proxied: true }),
     ]);
     await Promise.all([inState(federation, 'site-1', 'TRUSTED'), inState(federation, 'site-2', 'TRUSTED')]);
-  }, 40_000);
-  afterAll(() => federation.close());
+  }, 90_000);
+  afterAll(() => federation.close(), 30_000);
 
   async function run(id: string): Promise<readonly [JobRun, JobRun]> {
     await federation.muster('job', 'submit', id, '--site', 'site-1,site-2');
@@ -36,7 +36,7 @@ describe('faults of real processes', () => {
     await jobIs(federation, 'job-1', 'STOPPED');
     one.startAgent();
     await inState(federation, 'site-1', 'TRUSTED');
-  }, 40_000);
+  }, 90_000);
 
   it('a site without a way to the server ends its jobs when its lease is over', async () => {
     const runs = await run('job-2');
@@ -47,7 +47,7 @@ describe('faults of real processes', () => {
     expect(sites.find(({ participant }) => participant === 'site-2')).toMatchObject({ endedByLease: true });
     two.way.heal();
     await inState(federation, 'site-2', 'TRUSTED');
-  }, 40_000);
+  }, 90_000);
 
   it('a command that ends by itself completes its job', async () => {
     await federation.muster('job', 'submit', 'job-3', '--site', 'site-1');
@@ -60,7 +60,7 @@ describe('faults of real processes', () => {
     expect(await one.runCommand('job-4', 'exit 3').ended).toMatchObject({ code: 3 });
     const { sites = [] } = await jobIs(federation, 'job-4', 'FAILED');
     expect(sites).toMatchObject([{ exitCode: 3 }]);
-  }, 40_000);
+  }, 90_000);
 
   it.each(['fail', 'garbage', 'hang'] as const)(
     'a device that gives %s lets no job be admitted once the proof is gone',
@@ -76,7 +76,7 @@ describe('faults of real processes', () => {
       await federation.muster('verify', 'site-1');
       await inState(federation, 'site-1', 'TRUSTED');
     },
-    40_000,
+    90_000,
   );
 
   it('an operator stops a job, at every site and once', async () => {
@@ -87,5 +87,5 @@ describe('faults of real processes', () => {
     await jobIs(federation, 'job-5', 'STOPPED');
     const { job } = await federation.ask<JobView>('job', 'get', 'job-5');
     expect(new Set(job.reasons?.map(({ code }) => code))).toEqual(new Set(['JOB_STOPPED_BY_OPERATOR']));
-  }, 40_000);
+  }, 90_000);
 });

@@ -14,9 +14,9 @@ describe('the main job', () => {
   const siteNames = ['site-1', 'site-2', 'site-3'];
 
   beforeAll(async () => {
-    federation = await LiveFederation.start({ lease: '8s' });
-  }, 30_000);
-  afterAll(() => federation.close());
+    federation = await LiveFederation.start({ lease: '1m' });
+  }, 90_000);
+  afterAll(() => federation.close(), 30_000);
 
   const site = (name: string): LiveSite => {
     const found = sites.find((candidate) => candidate.name === name);
@@ -32,7 +32,7 @@ describe('the main job', () => {
     sites = await Promise.all(siteNames.map((name) => federation.addSite(name)));
     await Promise.all(siteNames.map((name) => inState(federation, name, 'TRUSTED')));
     expect((await federation.muster('status')).out).toMatch(/^SIMULATED/);
-  }, 30_000);
+  }, 90_000);
 
   it('runs no command of a job that is not admitted', async () => {
     const refused = site('site-1').run('job-unknown', { wait: '1s' });
@@ -47,7 +47,7 @@ describe('the main job', () => {
     await Promise.all(runs.map((run) => run.running()));
     const { sites: seen = [] } = await jobIs(federation, 'job-1', 'RUNNING');
     expect(seen.map(({ participant }) => participant).toSorted()).toEqual(siteNames);
-  }, 30_000);
+  }, 90_000);
 
   it('answers a duplicate admission and a job with custom code with no', async () => {
     expect((await federation.muster('job', 'submit', 'byoc', '--site', 'site-1', '--byoc')).code).toBe(1);
@@ -70,7 +70,7 @@ describe('the main job', () => {
       ),
     );
     expect(runs.flatMap(({ pids }) => pids).every(isAlive)).toBe(true);
-  }, 40_000);
+  }, 90_000);
 
   it('stops the job at every site when one site proves another image, and quarantines that site', async () => {
     site('site-2').device.drift();
@@ -82,7 +82,7 @@ describe('the main job', () => {
     await Promise.all(runs.map((run) => run.gone()));
     await jobIs(federation, 'job-1', 'STOPPED');
     await Promise.all(runs.map(({ program }) => program.ended));
-  }, 30_000);
+  }, 90_000);
 
   it('admits no job with the quarantined site, and others without it', async () => {
     expect(await submitAndAdmit('job-2', ['site-1', 'site-2'])).toBe(1);
@@ -93,14 +93,14 @@ describe('the main job', () => {
       ]),
     );
     expect(await submitAndAdmit('job-3', ['site-1', 'site-3'])).toBe(0);
-  }, 30_000);
+  }, 90_000);
 
   it('trusts the repaired site again after readmission and fresh evidence', async () => {
     site('site-2').device.repair();
     expect((await federation.muster('participant', 'readmit', 'site-2')).code).toBe(0);
     await inState(federation, 'site-2', 'TRUSTED');
     expect((await federation.muster('job', 'admit', 'job-2')).code).toBe(0);
-  }, 30_000);
+  }, 90_000);
 
   it('has an audit log whose chain is intact', async () => {
     expect((await federation.muster('audit', 'verify')).code).toBe(0);
@@ -114,7 +114,7 @@ describe('the main job', () => {
     await last.gone();
     const ends = await Promise.all([federation.server.ended, ...sites.map(({ agent }) => agent.ended)]);
     expect(ends.map((end) => end.code)).toEqual([0, 0, 0, 0]);
-  }, 40_000);
+  }, 90_000);
 
   it('has written no token, key or join token to a log or into an argument list', () => {
     const rejoin = sites.map(({ folder }) =>

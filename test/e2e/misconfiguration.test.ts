@@ -49,12 +49,16 @@ describe('a wrong configuration', () => {
     ['no policy file', { policy: 'none.yaml' }, 'none.yaml', 2],
     ['a device that is not there', {}, 'failed to generate CC token', 1],
     ['no attester for what its policy requires', { attesters: [] }, 'no attester is configured', 1],
-  ])('ends the server: %s', async (name, change, said, code) => {
-    const config = write(`server-${name.replaceAll(' ', '-')}.yaml`, { ...server, ...change });
-    const end = await runProgram(programs.server, ['serve', '--config', config]);
-    expect(end).toMatchObject({ code });
-    expect(end.output).toContain(said);
-  });
+  ])(
+    'ends the server: %s',
+    async (name, change, said, code) => {
+      const config = write(`server-${name.replaceAll(' ', '-')}.yaml`, { ...server, ...change });
+      const end = await runProgram(programs.server, ['serve', '--config', config]);
+      expect(end).toMatchObject({ code });
+      expect(end.output).toContain(said);
+    },
+    60_000,
+  );
 
   it.each<[string, object, string]>([
     ['an unknown key', { colour: 'red' }, 'colour'],
@@ -66,10 +70,14 @@ describe('a wrong configuration', () => {
     ],
     ['no trust', { trust: {} }, 'trust'],
     ['a device that is not there', {}, 'failed to generate CC token'],
-  ])('ends the agent: %s', async (name, change, said) => {
-    const config = write(`agent-${name.replaceAll(' ', '-')}.yaml`, { ...agent, ...change });
-    const end = await runProgram(programs.agent, ['start', '--config', config]);
-    expect(end.code).toBeGreaterThan(0);
-    expect(end.output).toContain(said);
-  });
+  ])(
+    'ends the agent: %s',
+    async (name, change, said) => {
+      const config = write(`agent-${name.replaceAll(' ', '-')}.yaml`, { ...agent, ...change });
+      const end = await runProgram(programs.agent, ['start', '--config', config]);
+      expect(end.code).toBeGreaterThan(0);
+      expect(end.output).toContain(said);
+    },
+    60_000,
+  );
 });

@@ -31,7 +31,7 @@ describe('the quickstart', () => {
     expect(output).toMatch(/^job-1 +stopped/m);
     expect(output).toMatch(/^intact to record/m);
     expect(output).toMatch(/site-1 +ended/);
-  }, 90_000);
+  }, 180_000);
 });
 
 /** Runs a script in a process group of its own and ends whatever it leaves. */
@@ -56,7 +56,7 @@ async function bash(
       // Nobody is left.
     }
   };
-  const timer = setTimeout(endGroup, 80_000);
+  const timer = setTimeout(endGroup, 170_000);
   const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   clearTimeout(timer);
   endGroup();

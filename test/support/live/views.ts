@@ -1,7 +1,5 @@
 import type { LiveFederation } from './federation.js';
-import { callPollMs, eventually } from './wait.js';
-
-const patienceMs = 20_000;
+import { callPollMs, eventually, patienceMs } from './wait.js';
 
 /** A reason in the JSON of `muster`. */
 export interface ReasonView {

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 
+/** How long to wait for what should be there in a moment, on a machine that has other things to do, ms. */
+export const patienceMs = 45_000;
 /** How often something on this machine is looked at, ms. */
 const pollMs = 25;
 /** How often a server is asked, ms: below what it allows one caller. */
@@ -13,7 +15,7 @@ export const callPollMs = 100;
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 20_000,
+  timeoutMs = patienceMs,
   intervalMs = pollMs,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;

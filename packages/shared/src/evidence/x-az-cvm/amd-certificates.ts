@@ -1,11 +1,13 @@
 import { splitCertificates } from '../x509.js';
+import type { Product } from '../x-snp/product.js';
 
 /**
- * AMD's ASK and ARK of the product lines, as `https://kdsintf.amd.com/vcek/v1/<product>/cert_chain` serves them. An
+ * AMD's ASK and ARK of each product line, as `https://kdsintf.amd.com/vcek/v1/<product>/cert_chain` serves them. An
  * Azure VM's evidence brings the certificate of its chip alone. They are no trust anchors: the verifier of SEV-SNP
  * pins the roots by itself.
  */
-const amdChains = `
+const chains: Readonly<Record<Product, string>> = {
+  Milan: `
 -----BEGIN CERTIFICATE-----
 MIIGiTCCBDigAwIBAgIDAQABMEYGCSqGSIb3DQEBCjA5oA8wDQYJYIZIAWUDBAIC
 BQChHDAaBgkqhkiG9w0BAQgwDQYJYIZIAWUDBAICBQCiAwIBMKMDAgEBMHsxFDAS
@@ -80,6 +82,8 @@ JZJ0+tuPMKmBnSH860llKk+VpVQsgqbzDIvOLvD6W1Umq25boxCYJ+TuBoa4s+HH
 CViAvgT9kf/rBq1d+ivj6skkHxuzcxbk1xv6ZGxrteJxVH7KlX7YRdZ6eARKwLe4
 AFZEAwoKCQ==
 -----END CERTIFICATE-----
+`,
+  Genoa: `
 -----BEGIN CERTIFICATE-----
 MIIGiTCCBDigAwIBAgIDAgACMEYGCSqGSIb3DQEBCjA5oA8wDQYJYIZIAWUDBAIC
 BQChHDAaBgkqhkiG9w0BAQgwDQYJYIZIAWUDBAICBQCiAwIBMKMDAgEBMHsxFDAS
@@ -154,6 +158,8 @@ HdS38ijiJmm9vl50RGUeOAXjSuInGR4bsRufeGPB9peTa9BcBOeTWzstqTUB/F/q
 aZCIZKr4X6TyfUuSDz/1JDAGl+lxdM0P9+lLaP9NahQjHCVf0zf1c1salVuGFk2w
 /wMz1R1BHg==
 -----END CERTIFICATE-----
+`,
+  Turin: `
 -----BEGIN CERTIFICATE-----
 MIIGiTCCBDigAwIBAgIDAwABMEYGCSqGSIb3DQEBCjA5oA8wDQYJYIZIAWUDBAIC
 BQChHDAaBgkqhkiG9w0BAQgwDQYJYIZIAWUDBAICBQCiAwIBMKMDAgEBMHsxFDAS
@@ -228,8 +234,10 @@ CcHGDSUAKx9c0Aol+Dj9xpb2nmGqoDeJ59Ja6REkHCdw5TduXyqqMqfD1AX0/QDN
 devCMKlWBRCQ7DFlog3H1a+r/kuMUZ/Ij9yyKlSgYZMJ4VgNKDgTQdcsAL0MCEMr
 zpacMwFusA==
 -----END CERTIFICATE-----
-`;
+`,
+};
 
-/** The certificates, DER. */
-export const amdCertificates: readonly Uint8Array[] =
-  splitCertificates(new TextEncoder().encode(amdChains)) ?? [];
+/** The ASK and the ARK of a product line, DER. */
+export function amdCertificates(product: Product): readonly Uint8Array[] {
+  return splitCertificates(new TextEncoder().encode(chains[product])) ?? [];
+}

@@ -1,6 +1,7 @@
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EndorsementQuery, Endorsements, Evidence } from '../appraisal.js';
-import { splitCertificates } from '../x509.js';
+import { parseCertificate, splitCertificates } from '../x509.js';
+import { productOfCertificate } from '../x-snp/chip-certificate.js';
 import { snpVerifier } from '../x-snp/verifier.js';
 import { tdxVerifier } from '../x-tdx/verifier.js';
 import { amdCertificates } from './amd-certificates.js';
@@ -27,9 +28,13 @@ function hardwareEvidence(
     return { evidence: { namespace: tdxVerifier.namespace, evidence: td_quote }, endorsements: atHand };
   }
   const own = vcek === undefined ? [] : (splitCertificates(vcek) ?? [vcek]);
+  const chips = own.flatMap((der) => parseCertificate(der) ?? []);
+  const chains = [...new Set(chips.flatMap((chip) => productOfCertificate(chip) ?? []))].flatMap(
+    amdCertificates,
+  );
   return {
     evidence: { namespace: snpVerifier.namespace, evidence: hardwareReport },
-    endorsements: { ...atHand, certificates: [...atHand.certificates, ...own, ...amdCertificates] },
+    endorsements: { ...atHand, certificates: [...atHand.certificates, ...own, ...chains] },
   };
 }
 

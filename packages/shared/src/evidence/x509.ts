@@ -9,6 +9,7 @@ import {
   KeyUsageFlags,
   type Name,
 } from '@peculiar/asn1-x509';
+import { remembered } from './remember.js';
 
 /** What vendors' chains are checked by (RFC 5280, section 4.1). Nothing in it is trusted before its signature holds. */
 export interface VendorCertificate {
@@ -58,7 +59,12 @@ const ecdsaSha256Oid = '1.2.840.10045.4.3.2';
 const rsaPssOid = '1.2.840.113549.1.1.10';
 
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
-export function parseCertificate(der: Uint8Array): VendorCertificate | undefined {
+export const parseCertificate = remembered(readCertificate, 512);
+
+/** Reads a DER certificate revocation list; undefined when it is anything else or has trailing bytes. */
+export const parseCrl = remembered(readCrl, 32);
+
+function readCertificate(der: Uint8Array): VendorCertificate | undefined {
   return attempt(() => {
     const { tbsCertificate, tbsCertificateRaw, signatureValue } = AsnConvert.parse(der, Certificate);
     const strict = new X509Certificate(der);
@@ -104,8 +110,7 @@ export function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] | un
   return blocks.map(([, base64 = '']) => Uint8Array.from(Buffer.from(base64, 'base64')));
 }
 
-/** Reads a DER certificate revocation list; undefined when it is anything else or has trailing bytes. */
-export function parseCrl(der: Uint8Array): VendorCrl | undefined {
+function readCrl(der: Uint8Array): VendorCrl | undefined {
   return attempt(() => {
     const { tbsCertList, tbsCertListRaw, signature } = AsnConvert.parse(der, CertificateList);
     const signed = requireExact(der, tbsCertListRaw, tbsCertList.signature, signature);

@@ -27,9 +27,6 @@ const maxCertificates = 32;
 /** Critical extensions whose meaning is checked here: basicConstraints and keyUsage. */
 const understoodExtensions = new Set(['2.5.29.19', '2.5.29.15']);
 
-/** Certificates of all sources, by what their subjects say they are; unrelated ones are left out. */
-export type TdxCertificates = { readonly [Role in keyof typeof names]: readonly VendorCertificate[] };
-
 /** What certificates are trusted by. */
 export interface Trust {
   readonly at: Date;
@@ -47,89 +44,70 @@ export interface PckChain {
   readonly simulated: boolean;
 }
 
-/** Reads the certificates of a quote and those at hand, each once, and sorts them; a reason when one is unreadable. */
-export function collectCertificates(
-  pckChain: Uint8Array,
-  atHand: readonly Uint8Array[],
-): TdxCertificates | Reason {
-  const own = splitPckChain(pckChain);
-  const others = atHand.map(splitCertificates);
-  if (own === undefined || others.includes(undefined)) return reason('TDX_CERTIFICATE_UNREADABLE');
-  const ders = [...own, ...others.flatMap((split) => split ?? [])];
-  const distinct = new Map(ders.map((der) => [Buffer.from(der).toString('base64'), der]));
-  if (distinct.size > maxCertificates) return reason('TDX_CERTIFICATES_EXCESSIVE');
-  const parsed = [...distinct.values()].map(parseCertificate);
-  const certificates = parsed.filter((certificate) => certificate !== undefined);
-  if (certificates.length < parsed.length) return reason('TDX_CERTIFICATE_UNREADABLE');
-  const named = (role: keyof typeof names): readonly VendorCertificate[] =>
-    certificates.filter(({ commonName }) => names[role].some((name) => name === commonName));
-  return {
-    root: named('root'),
-    pckCa: named('pckCa'),
-    pck: named('pck'),
-    tcbSigning: named('tcbSigning'),
-  };
-}
-
-/** Finds the chain from a trusted root to the platform's PCK. An unfit candidate never hides a fit one. */
-export function findPckChain(certificates: TdxCertificates, trust: Trust): PckChain | Reason {
-  const roots = trustedRoots(certificates.root, trust);
-  if ('code' in roots) return roots;
-  const authorities = select(pairs(certificates.pckCa, roots), [
-    ...issuedChecks('PCK CA', trust.at),
-    ({ certificate }) => (certificate.mayIssueCertificates ? undefined : constraints('PCK CA')),
-  ]);
-  const [authority] = authorities.passed;
-  if (authority === undefined) return authorities.failure ?? incomplete('PCK CA');
-  const leaves = select(
-    pairs(
-      certificates.pck,
-      authorities.passed.map(({ certificate }) => certificate),
-    ),
-    [
-      ...issuedChecks('PCK', trust.at),
-      ({ certificate }) => (isP256(certificate.publicKey) ? undefined : constraints('PCK')),
-      ({ certificate }) =>
-        readPckPlatform(certificate.extensions) === undefined ? reason('TDX_PCK_EXTENSION') : undefined,
-    ],
+/**
+ * Verifies the chain that a quote carries: the platform's PCK, its PCK CA and a trusted root, and nothing else. Other
+ * certificates do not take the place of one of these, so that no byte of the chain is without meaning.
+ */
+export function verifyPckChain(pem: Uint8Array, { at, simulatedRoots }: Trust): PckChain | Reason {
+  const certificates = parseAll(splitPckChain(pem));
+  if (certificates === undefined) return reason('TDX_CERTIFICATE_UNREADABLE');
+  const [root, pckCa, pck] = (['root', 'pckCa', 'pck'] as const).map((role) =>
+    certificates.find(isNamed(role)),
   );
-  const [leaf] = leaves.passed;
-  const platform = leaf === undefined ? undefined : readPckPlatform(leaf.certificate.extensions);
-  const root = authorities.passed.find(({ certificate }) => certificate === leaf?.issuer)?.issuer;
-  if (leaf === undefined || platform === undefined || root === undefined) {
-    return leaves.failure ?? incomplete('PCK');
-  }
-  return {
-    root,
-    pckCa: leaf.issuer,
-    pck: leaf.certificate,
-    platform,
-    simulated: root.fingerprint !== intelRoot,
-  };
+  if (root === undefined) return incomplete('root');
+  if (pckCa === undefined) return incomplete('PCK CA');
+  if (pck === undefined) return incomplete('PCK');
+  if (certificates.length > 3) return reason('TDX_CERTIFICATES_EXCESSIVE');
+  const failure =
+    select([root], rootChecks(at, simulatedRoots)).failure ??
+    select([{ certificate: pckCa, issuer: root }], [...issuedChecks('PCK CA', at), mayIssue('PCK CA')])
+      .failure ??
+    select([{ certificate: pck, issuer: pckCa }], [...issuedChecks('PCK', at), hasP256Key('PCK')]).failure;
+  if (failure !== undefined) return failure;
+  const platform = readPckPlatform(pck.extensions);
+  if (platform === undefined) return reason('TDX_PCK_EXTENSION');
+  return { root, pckCa, pck, platform, simulated: root.fingerprint !== intelRoot };
 }
 
 /**
- * The certificates whose keys sign TCB information below the root of the platform itself: a simulated root vouches for
- * simulated platforms only. A reason when there are some, and none is fit.
+ * The certificates at hand whose keys sign TCB information, below the root of the platform itself: a simulated root
+ * vouches for simulated platforms only. Unrelated certificates are ignored; a reason when there are some, and none of
+ * them is fit.
  */
 export function findTcbSigners(
-  { tcbSigning }: TdxCertificates,
+  atHand: readonly Uint8Array[],
   root: VendorCertificate,
   at: Date,
 ): readonly VendorCertificate[] | Reason {
-  const { passed, failure } = select(pairs(tcbSigning, [root]), [
-    ...issuedChecks('TCB signing certificate', at),
-    ({ certificate }) => (isP256(certificate.publicKey) ? undefined : constraints('TCB signing certificate')),
-  ]);
+  const split = atHand.map(splitCertificates);
+  if (split.includes(undefined)) return reason('TDX_CERTIFICATE_UNREADABLE');
+  const ders = split.flatMap((ders) => ders ?? []);
+  const distinct = new Map(ders.map((der) => [Buffer.from(der).toString('base64'), der]));
+  if (distinct.size > maxCertificates) return reason('TDX_CERTIFICATES_EXCESSIVE');
+  const certificates = parseAll([...distinct.values()]);
+  if (certificates === undefined) return reason('TDX_CERTIFICATE_UNREADABLE');
+  const name = 'TCB signing certificate';
+  const candidates = certificates
+    .filter(isNamed('tcbSigning'))
+    .map((certificate) => ({ certificate, issuer: root }));
+  const { passed, failure } = select(candidates, [...issuedChecks(name, at), hasP256Key(name)]);
   if (passed.length === 0 && failure !== undefined) return failure;
   return passed.map(({ certificate }) => certificate);
 }
 
-function trustedRoots(
-  candidates: readonly VendorCertificate[],
-  { at, simulatedRoots }: Trust,
-): readonly VendorCertificate[] | Reason {
-  const { passed, failure } = select(candidates, [
+/** Reads certificates; undefined when one of them cannot be read. */
+function parseAll(ders: readonly Uint8Array[] | undefined): readonly VendorCertificate[] | undefined {
+  const parsed = ders?.map(parseCertificate);
+  const certificates = parsed?.filter((certificate) => certificate !== undefined);
+  return certificates?.length === parsed?.length ? certificates : undefined;
+}
+
+function isNamed(role: keyof typeof names): (certificate: VendorCertificate) => boolean {
+  return ({ commonName }) => names[role].some((name) => name === commonName);
+}
+
+function rootChecks(at: Date, simulatedRoots: readonly string[]): readonly Check<VendorCertificate>[] {
+  return [
     ({ fingerprint }) =>
       fingerprint === intelRoot || simulatedRoots.includes(fingerprint)
         ? undefined
@@ -138,8 +116,7 @@ function trustedRoots(
     validAt(at, 'root'),
     (root) => (root.mayIssueCertificates ? undefined : constraints('root')),
     knownExtensions('root'),
-  ]);
-  return passed.length > 0 ? passed : (failure ?? incomplete('root'));
+  ];
 }
 
 interface Link {
@@ -160,6 +137,14 @@ function issuedChecks(name: string, at: Date): readonly Check<Link>[] {
     ({ certificate }) => validAt(at, name)(certificate),
     ({ certificate }) => knownExtensions(name)(certificate),
   ];
+}
+
+function mayIssue(name: string): Check<Link> {
+  return ({ certificate }) => (certificate.mayIssueCertificates ? undefined : constraints(name));
+}
+
+function hasP256Key(name: string): Check<Link> {
+  return ({ certificate }) => (isP256(certificate.publicKey) ? undefined : constraints(name));
 }
 
 function validAt(at: Date, name: string): Check<VendorCertificate> {
@@ -195,11 +180,4 @@ function chainSignature(name: string): Reason {
 
 function incomplete(name: string): Reason {
   return reason('TDX_CHAIN_INCOMPLETE', { message: `The quote's chain has no ${name}.` });
-}
-
-function pairs(
-  certificates: readonly VendorCertificate[],
-  issuers: readonly VendorCertificate[],
-): readonly Link[] {
-  return certificates.flatMap((certificate) => issuers.map((issuer) => ({ certificate, issuer })));
 }

@@ -1,36 +1,17 @@
 import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
-import {
-  collectCertificates,
-  findPckChain,
-  type PckChain,
-  type TdxCertificates,
-  type Trust,
-} from './chain.js';
+import { verifyPckChain, type PckChain, type Trust } from './chain.js';
 import type { TdxQuote } from './quote.js';
-
-/** What is established of a quote without any collateral. */
-export interface QuoteProof {
-  readonly chain: PckChain;
-  /** All certificates at hand. */
-  readonly certificates: TdxCertificates;
-}
 
 /** The attribute of an enclave that lets it be debugged (Intel SGX, ATTRIBUTES.DEBUG). */
 const enclaveDebug = 0x02;
 
 /**
- * Establishes that a quoting enclave on a genuine platform signed the quote: the PCK's chain ends in a trusted root,
+ * Establishes without any collateral that a quoting enclave on a genuine platform signed the quote: the PCK's chain ends in a trusted root,
  * the PCK signed the enclave's report, the report is about the attestation key, and that key signed the quote.
  */
-export function proveQuote(
-  quote: TdxQuote,
-  atHand: readonly Uint8Array[],
-  trust: Trust,
-): QuoteProof | Reason {
-  const certificates = collectCertificates(quote.pckChain, atHand);
-  if ('code' in certificates) return certificates;
-  const chain = findPckChain(certificates, trust);
+export function proveQuote(quote: TdxQuote, trust: Trust): PckChain | Reason {
+  const chain = verifyPckChain(quote.pckChain, trust);
   if ('code' in chain) return chain;
   const { qeReport } = quote;
   if (!isSignedRaw(qeReport.signedBytes, quote.qeReportSignature, chain.pck.publicKey)) {
@@ -48,7 +29,7 @@ export function proveQuote(
   if (key === undefined || !isSignedRaw(quote.signedBytes, quote.signature, key)) {
     return reason('TDX_QUOTE_SIGNATURE');
   }
-  return { chain, certificates };
+  return chain;
 }
 
 /** ECDSA P-256 with SHA-256, the signature as r and s. */

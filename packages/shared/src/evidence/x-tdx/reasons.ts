@@ -63,7 +63,7 @@ export const tdxReasons = {
   TDX_CERTIFICATES_EXCESSIVE: {
     status: malformed,
     summary: 'There are more certificates than a verification can need.',
-    remedy: "Give the quote's chain and those of its collateral.",
+    remedy: intelChain,
   },
   TDX_CHAIN_INCOMPLETE: {
     status: refused,

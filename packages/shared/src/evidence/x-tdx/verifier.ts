@@ -1,13 +1,13 @@
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier, TrustTier } from '../appraisal.js';
 import { failedCryptography, trustworthiness } from '../trustworthiness.js';
-import { findTcbSigners } from './chain.js';
+import { findTcbSigners, type PckChain } from './chain.js';
 import { platformClaims, quoteClaims, tcbClaims } from './claims.js';
 import { tdxEndorsementQueries } from './endorsements.js';
 import { findQeIdentity, findTcbInfo } from './find-documents.js';
 import { tdxPolicySchema, type TdxPolicy } from './policy.js';
 import { policyFailures } from './policy-checks.js';
-import { proveQuote, type QuoteProof } from './proof.js';
+import { proveQuote } from './proof.js';
 import { parseQuote, type TdxQuote } from './quote.js';
 import { checkRevocation } from './revocation.js';
 import { assessTcb, type TcbStanding } from './tcb.js';
@@ -34,20 +34,19 @@ function appraise(input: Input): Appraisal {
   const quote = parseQuote(input.evidence.evidence);
   if ('code' in quote) return refused(quote);
   const roots = input.simulatedRoots.filter((root) => root.namespace === namespace);
-  const proof = proveQuote(quote, input.endorsements.certificates, {
+  const chain = proveQuote(quote, {
     at: input.at,
     simulatedRoots: roots.map(({ fingerprint }) => fingerprint),
   });
-  if ('code' in proof) return { ...refused(proof), claims: quoteClaims(quote) };
-  return judge(quote, proof, input);
+  if ('code' in chain) return { ...refused(chain), claims: quoteClaims(quote) };
+  return judge(quote, chain, input);
 }
 
 /** Applies what depends on the collateral, the nonce and the policy to a quote whose signature holds. */
-function judge(quote: TdxQuote, proof: QuoteProof, input: Input): Appraisal {
+function judge(quote: TdxQuote, chain: PckChain, input: Input): Appraisal {
   const { policy, reportData } = input;
   const { report } = quote;
-  const { chain } = proof;
-  const { tcb, refusals, missing, unchecked } = consult(quote, proof, input);
+  const { tcb, refusals, missing, unchecked } = consult(quote, chain, input);
   const wrong = [
     ...refusals,
     ...(report.seamAttributes.every((byte) => byte === 0) ? [] : [reason('TDX_MODULE_ATTRIBUTES')]),
@@ -95,9 +94,9 @@ interface Consultation {
  * Reads the collateral: revocation lists, TCB info and QE identity. A policy that takes lists as optional does without
  * all of them, but where there is one the other must be there as well.
  */
-function consult(quote: TdxQuote, { chain, certificates }: QuoteProof, input: Input): Consultation {
+function consult(quote: TdxQuote, chain: PckChain, input: Input): Consultation {
   const { endorsements, policy, at } = input;
-  const signers = findTcbSigners(certificates, chain.root, at);
+  const signers = findTcbSigners(endorsements.certificates, chain.root, at);
   const documents = { documents: endorsements.documents ?? [], signers, at };
   const tcbInfo = findTcbInfo(documents, chain.platform);
   const qeIdentity = findQeIdentity(documents);

@@ -28,7 +28,7 @@ export async function createFederation(trustDomain = 'federation.example'): Prom
   const directory = mkdtempSync(join(tmpdir(), 'muster-federation-'));
   const clock = new FakeClock(new Date());
   const store = await memoryStore();
-  const ca = await openAuthority(directory, trustDomain, clock);
+  const ca = await openAuthority(store, directory, trustDomain, clock);
   const certify = async (
     role: Role,
     name: string,

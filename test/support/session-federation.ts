@@ -2,6 +2,7 @@ import { CommandQueue } from '@muster/server/commands/command-queue.js';
 import type { CommandResult, JobEvents } from '@muster/server/ports.js';
 import { Connections, type Downstream } from '@muster/server/sessions/connections.js';
 import { SessionHub } from '@muster/server/sessions/hub.js';
+import { TrustPush } from '@muster/server/sessions/trust-push.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { Hello, SessionRequest, type SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
@@ -9,6 +10,13 @@ import { createFederation, type Federation, type FederationOptions } from './fed
 import { silentLogger } from './logger.js';
 import type { Presenter } from './tokens.js';
 import { until } from './until.js';
+
+/** The CAs that the sessions tell agents of; a test changes them. */
+export interface FakeAuthority {
+  active: { readonly number: number; readonly der: Uint8Array; readonly hash: string };
+  bundle: readonly Uint8Array[];
+  bundleDigest: string;
+}
 
 /** How often agents send heartbeats, ms. */
 export const heartbeatMs = 10_000;
@@ -32,6 +40,8 @@ export interface SessionFederation extends Federation {
   readonly hub: SessionHub;
   readonly jobs: JobRecord;
   readonly results: CommandResult[];
+  readonly ca: FakeAuthority;
+  readonly trust: TrustPush;
   /** Opens a stream for a site, without Hello. */
   stream(site: Presenter): AgentStream;
   /** Opens a stream and says Hello; resolves once the server has welcomed it. */
@@ -46,6 +56,12 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
   const logger = silentLogger;
   const jobs: JobRecord = { checks: [], reports: [], running: [], permits: [] };
   const results: CommandResult[] = [];
+  const ca: FakeAuthority = {
+    active: { number: 1, der: new Uint8Array(), hash: 'sha256:00' },
+    bundle: [],
+    bundleDigest: '00'.repeat(32),
+  };
+  const trust = new TrustPush({ store, ca, outbox: connections, clock });
   const commands = new CommandQueue({ store, clock, logger, outbox: connections });
   commands.onResult(async (result) => void results.push(result));
   const hub = new SessionHub({
@@ -57,6 +73,7 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
     verification,
     self,
     signer,
+    trust,
     jobs: {
       onJobCheck: async (...check) => void jobs.checks.push(check),
       onJobReport: async (...report) => void jobs.reports.push(report),
@@ -82,6 +99,8 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
     hub,
     jobs,
     results,
+    ca,
+    trust,
     stream,
     async open(site, hello = {}) {
       const opened = stream(site);
@@ -117,7 +136,8 @@ export class AgentStream {
   #wake: () => void = () => undefined;
 
   constructor(hub: SessionHub, { identity, publicKey }: Presenter, notAfter: Date) {
-    const caller = { ...identity, publicKey, notAfter, serial: '01', spiffeId: formatSpiffeId(identity) };
+    const spiffeId = formatSpiffeId(identity);
+    const caller = { ...identity, publicKey, notAfter, serial: '01', authority: 1, spiffeId };
     void this.#receive(hub.serve(this.#requests(), { caller, signal: this.#gone.signal }));
   }
 

@@ -16,7 +16,7 @@ import {
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
 import { toDuration } from '@muster/shared/grpc/duration.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
-import { publicKeyDer } from '@muster/shared/pki/certificate.js';
+import { publicKeyDer, toPem } from '@muster/shared/pki/certificate.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { registryAudience, signAttestationToken } from '@muster/shared/tokens/attestation-token.js';
 import { reportData } from '@muster/shared/tokens/binding.js';
@@ -85,6 +85,7 @@ export class Site {
     const { session, keeper } = composeSession({
       config: siteConfig(server, testPolicy(options.policy)),
       enrolment: await site.enrolment(options.trustBundle),
+      followTrust: (certificates, domain) => ({ trustBundle: toPem(certificates), trustDomain: domain }),
       enrol: options.enrol ?? (() => Promise.reject(new Error('not expected to enrol'))),
       tokens: new TokenMaker([options.source ?? fakeSource()], clock, silentLogger),
       jobs,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { createAttesters } from '@muster/attester/attesters.js';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
@@ -14,7 +15,7 @@ import { serveLocalApi } from './jobs/local-api.js';
 import { JobSupervisor } from './jobs/supervisor.js';
 import type { Session } from './session/session.js';
 import { siteStatus } from './status.js';
-import { establishTrust } from './trust/server-trust.js';
+import { SiteTrust } from './trust/site-trust.js';
 import { version } from './version.js';
 
 /** What an agent takes from its surroundings. */
@@ -67,12 +68,18 @@ export async function startAgent(
     supervisor: jobs,
     status: () => siteStatus(config.name, trustDomain, session),
   });
+  const trust = new SiteTrust({
+    configured: config.trust,
+    address: config.server.enrollment,
+    trustDomain: config.trust_domain,
+    file: join(config.state_directory, 'trust.json'),
+  });
   const enroller = new Enroller({
     name: config.name,
     address: config.server.enrollment,
     secrets: new JoinSecrets(config.state_directory, config.join_token_file),
     tokens,
-    establishTrust: () => establishTrust(config.trust, config.server.enrollment, config.trust_domain),
+    trust,
     clock,
     random,
     logger,
@@ -88,6 +95,7 @@ export async function startAgent(
     config,
     enrolment,
     enrol: () => enroller.enrol(signal),
+    followTrust: (...named) => trust.follow(...named),
     tokens,
     jobs,
     clock,

@@ -19,12 +19,14 @@ import { judgeServer } from './peers/judge-server.js';
 import { CommandHandler } from './session/apply-command.js';
 import { openConnection } from './session/connection.js';
 import { Session } from './session/session.js';
+import type { SiteTrust } from './trust/site-trust.js';
 
 /** What a session is composed of. */
 export interface SessionComposition {
   readonly config: AgentConfig;
   readonly enrolment: Enrolment;
   readonly enrol: () => Promise<Enrolment>;
+  readonly followTrust: SiteTrust['follow'];
   readonly tokens: TokenMaker;
   readonly jobs: Pick<JobSupervisor, 'permit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'>;
   /** Instead of every verifier of this release. */
@@ -57,6 +59,7 @@ export function composeSession(composition: SessionComposition): {
     enrolment,
     address: config.server.session,
     enrol: composition.enrol,
+    followTrust: composition.followTrust,
     onChange: () => session.handOver(),
     onFailure: (error) => onFailure(error instanceof MusterError ? error : refusal('INTERNAL', {}, error)),
     clock,
@@ -91,6 +94,7 @@ export function composeSession(composition: SessionComposition): {
       return { challengeId: id, tokens: made.tokens, failures: made.failures.map(toReasonMessage) };
     },
     enrol: () => keeper.enrolAgain(),
+    trust: keeper,
     onShutdown,
     onFailure,
   });

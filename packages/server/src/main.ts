@@ -1,10 +1,13 @@
 import { systemClock } from '@muster/shared/clock.js';
-import { parseDuration } from '@muster/shared/config/duration.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { createLogger, errorFields } from '@muster/shared/logging/logger.js';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { openAuthority } from './ca/authority.js';
-import { issueCredential, issuedRoles, type CredentialRequest } from './ca/credential.js';
+import { Command, CommanderError } from 'commander';
+import {
+  configOption,
+  registerCaCommands,
+  registerCredentialCommands,
+  type ConfigOptions,
+} from './administration.js';
 import { loadConfig } from './config/config.js';
 import { startServer } from './server.js';
 import { version } from './version.js';
@@ -39,46 +42,8 @@ program
     say(`${config} is valid: server ${name} of ${trust_domain}, policy sha256:${policyDigest}${simulated}`);
   });
 
-program
-  .command('credential')
-  .description('credentials of operators, frameworks and auditors')
-  .command('issue')
-  .description('issue a credential, with a profile for the muster command')
-  .addOption(configOption())
-  .addOption(new Option('--role <role>', 'what it allows').choices(issuedRoles).makeOptionMandatory())
-  .requiredOption('--name <name>', 'whose it is: a DNS label')
-  .requiredOption('--out <folder>', 'where to write its files')
-  .option('--ttl <duration>', 'how long it is valid', readDuration, parseDuration('90d'))
-  .action(async ({ config, role, name, out, ttl }: CredentialOptions) => {
-    const request = { role, name, out, lifetimeMs: ttl };
-    const { profile, notAfter } = await issueCredential(loadConfig(config), request, systemClock);
-    say(`issued ${role} ${name}, valid until ${notAfter.toISOString()}: ${profile}`);
-  });
-
-program
-  .command('ca')
-  .description("the federation's CA")
-  .command('hash')
-  .description('print the hash of the CA, for agents to pin')
-  .addOption(configOption())
-  .action(async ({ config }: ConfigOptions) => {
-    const { data_directory, trust_domain } = loadConfig(config);
-    say((await openAuthority(data_directory, trust_domain, systemClock)).hash);
-  });
-
-interface ConfigOptions {
-  readonly config: string;
-}
-
-interface CredentialOptions extends ConfigOptions, Omit<CredentialRequest, 'lifetimeMs'> {
-  readonly ttl: number;
-}
-
-function configOption(): Option {
-  return new Option('--config <file>', 'the configuration file')
-    .env('MUSTER_SERVER_CONFIG')
-    .makeOptionMandatory();
-}
+registerCredentialCommands(program);
+registerCaCommands(program);
 
 async function serve(configFile: string): Promise<void> {
   const config = loadConfig(configFile);
@@ -99,12 +64,6 @@ async function serve(configFile: string): Promise<void> {
   } finally {
     clearInterval(alive);
   }
-}
-
-function readDuration(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms === 0) throw new InvalidArgumentError('expected a duration such as 90d');
-  return ms;
 }
 
 function say(line: string): void {

@@ -3,6 +3,7 @@ import { openEndpoints, type Endpoints } from './composition/endpoints.js';
 import { openFoundation, type Environment, type Foundation } from './composition/foundation.js';
 import { composeParts } from './composition/parts.js';
 import { composeServices } from './composition/services.js';
+import { startUpkeep } from './composition/upkeep.js';
 import type { ServerConfig } from './config/config.js';
 import { version } from './version.js';
 
@@ -38,7 +39,7 @@ export async function startServer(config: ServerConfig, environment: Environment
 async function serve(foundation: Foundation): Promise<RunningServer> {
   const { config, logger } = foundation;
   let server: RunningServer | undefined = undefined;
-  const { jobs, attestation, hub } = composeParts(foundation, () => void server?.stop());
+  const { jobs, attestation, hub, trust } = composeParts(foundation, () => void server?.stop());
   const { admission } = jobs;
   const { verification } = attestation;
   const stopParts = (): void => {
@@ -58,7 +59,11 @@ async function serve(foundation: Foundation): Promise<RunningServer> {
     stopParts();
     throw error;
   }
-  server = running(foundation, endpoints, stopParts);
+  const stopUpkeep = startUpkeep(foundation, endpoints, trust);
+  server = running(foundation, endpoints, () => {
+    stopUpkeep();
+    stopParts();
+  });
   endpoints.setServing(true);
   logger.info('server.started', {
     name: config.name,

@@ -3,6 +3,7 @@ import { CertificateKeeper } from '@muster/agent/enrolment/certificate-keeper.js
 import { generateKey, readCredential } from '@muster/agent/enrolment/credential.js';
 import type { Enrolment } from '@muster/agent/enrolment/enroller.js';
 import { refusal } from '@muster/shared/errors.js';
+import { toPem } from '@muster/shared/pki/certificate.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { FakeMusterServer, trustDomain } from '../../support/fake-muster-server.js';
 import { silentLogger } from '../../support/logger.js';
@@ -46,6 +47,10 @@ async function keep(random: number, enrol: () => Promise<Enrolment> = enrolment)
     enrol: () => {
       seen.push('enrolment');
       return enrol();
+    },
+    followTrust: (certificates, domain) => {
+      seen.push('trust');
+      return { trustBundle: toPem(certificates), trustDomain: domain };
     },
     onChange: () => seen.push('changed'),
     onFailure: (error) => seen.push(error instanceof Error ? error.message : 'failure'),

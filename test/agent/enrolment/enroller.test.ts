@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TokenMaker, type TokenSource } from '@muster/agent/attestation/token-maker.js';
-import { Enroller } from '@muster/agent/enrolment/enroller.js';
+import { Enroller, type EnrollerOptions } from '@muster/agent/enrolment/enroller.js';
+import type { ServerTrust } from '@muster/agent/trust/server-trust.js';
 import { JoinSecrets } from '@muster/agent/enrolment/join-secrets.js';
 import { refusal } from '@muster/shared/errors.js';
 import { openCertificateRequest } from '@muster/shared/pki/certificate-request.js';
@@ -27,13 +28,18 @@ afterEach(() => server.stop());
 
 const rejoinFile = (): string => join(directory.path, 'state', 'rejoin-token');
 
+/** Trusts one CA, whatever the server says of others. */
+function trusting(trust: ServerTrust): EnrollerOptions['trust'] {
+  return { establish: () => Promise.resolve(trust), follow: () => trust };
+}
+
 function enroller(source: TokenSource = fakeSource()): Enroller {
   return new Enroller({
     name: 'site-1',
     address: server.enrollmentAddress,
     secrets: new JoinSecrets(join(directory.path, 'state'), join(directory.path, 'join-token')),
     tokens: new TokenMaker([source], clock, silentLogger),
-    establishTrust: () => Promise.resolve({ trustBundle: server.bundle, trustDomain }),
+    trust: trusting({ trustBundle: server.bundle, trustDomain }),
     clock,
     random: () => 0.5,
     logger: silentLogger,
@@ -206,7 +212,7 @@ describe('enrolment', () => {
       address: stranger.enrollmentAddress,
       secrets: new JoinSecrets(join(directory.path, 'state'), join(directory.path, 'join-token')),
       tokens: new TokenMaker([fakeSource()], clock, silentLogger),
-      establishTrust: () => Promise.resolve(trust),
+      trust: trusting(trust),
       clock,
       random: () => 0.5,
       logger: silentLogger,

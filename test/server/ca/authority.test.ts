@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 const open = (trustDomain = 'federation.example'): Promise<CertificateAuthority> =>
-  openAuthority(directory, trustDomain, clock);
+  openAuthority(store, directory, trustDomain, clock);
 
 async function issue(ca: CertificateAuthority, role: Role, hosts?: string[]): Promise<X509Certificate> {
   const { chain } = await store.transaction((tx) =>

@@ -9,6 +9,7 @@ import { openEndpoint, type Endpoint, type EndpointOptions } from '@muster/serve
 import type { EndpointCredentials } from '@muster/server/endpoints/tls.js';
 import { certificateAuthentication } from '@muster/server/middleware/caller.js';
 import { serverStream, unary } from '@muster/server/middleware/handlers.js';
+import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
 import {
@@ -49,6 +50,7 @@ async function open(change: Partial<EndpointOptions> = {}, limits = unlimited): 
       authenticate: certificateAuthentication(store, ca.trustDomain, clock),
       addressLimit: new RateLimiter(unlimited, clock),
       callerLimit: new RateLimiter(limits, clock),
+      liveCalls: new LiveCalls(),
       onDenied: async () => undefined,
       logger: silentLogger,
       clock,

@@ -11,6 +11,7 @@ import { openSigner } from '@muster/server/ca/signer.js';
 import { openEndpoint, type Endpoint } from '@muster/server/endpoints/endpoint.js';
 import { Enrollment } from '@muster/server/enrollment/enrollment.js';
 import { issueJoinToken } from '@muster/server/enrollment/issue-join-token.js';
+import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { ParticipantRegistry } from '@muster/server/registry/participant-registry.js';
 import { enrollmentService } from '@muster/server/services/enrollment.js';
@@ -85,6 +86,7 @@ beforeEach(async () => {
     guard: {
       addressLimit: limit,
       callerLimit: limit,
+      liveCalls: new LiveCalls(),
       onDenied: async () => undefined,
       logger: silentLogger,
       clock,

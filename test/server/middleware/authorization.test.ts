@@ -4,6 +4,7 @@ import { openEndpoint, type Endpoint, type Service } from '@muster/server/endpoi
 import { authorizationTable } from '@muster/server/middleware/authorization-table.js';
 import { certificateAuthentication, type Caller } from '@muster/server/middleware/caller.js';
 import { bidirectional, serverStream, unary } from '@muster/server/middleware/handlers.js';
+import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { AgentServiceService } from '@muster/shared/gen/muster/v1/agent.js';
 import { EnrollmentServiceService } from '@muster/shared/gen/muster/v1/enrollment.js';
@@ -70,6 +71,7 @@ beforeAll(async () => {
       authenticate: certificateAuthentication(store, ca.trustDomain, clock),
       addressLimit: new RateLimiter({ rate: 1e6, burst: 1e6 }, clock),
       callerLimit: new RateLimiter({ rate: 1e6, burst: 1e6 }, clock),
+      liveCalls: new LiveCalls(),
       onDenied: async (caller, path) => void denied.push([caller, path]),
       logger: silentLogger,
       clock,

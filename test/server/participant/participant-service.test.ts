@@ -4,6 +4,7 @@ import { auditLog } from '@muster/server/audit/log.js';
 import { openEndpoint, type Endpoint } from '@muster/server/endpoints/endpoint.js';
 import { joinTokenHash } from '@muster/server/enrollment/join-token.js';
 import { certificateAuthentication } from '@muster/server/middleware/caller.js';
+import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { ParticipantRegistry } from '@muster/server/registry/participant-registry.js';
 import { participantMessages } from '@muster/server/services/participant-messages.js';
@@ -57,7 +58,7 @@ beforeEach(async () => {
     audit: auditLog(clock),
     policy,
     serverName: 'central',
-    caHash: ca.hash,
+    caHash: () => ca.hash,
     endJobsOf: async (name, reasons) => void done.push(`end jobs of ${name}: ${reasons[0]?.code}`),
     reattest: (name) => void done.push(`reattest ${name}`),
     participantMessage: participantMessages({ registry, policy, trustDomain, jobsOf: () => ['job-1'] }),
@@ -71,6 +72,7 @@ beforeEach(async () => {
       authenticate: certificateAuthentication(store, trustDomain, clock),
       addressLimit: limit,
       callerLimit: limit,
+      liveCalls: new LiveCalls(),
       onDenied: async () => undefined,
       logger: silentLogger,
       clock,

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Metadata, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import { openEndpoint, type Endpoint } from '@muster/server/endpoints/endpoint.js';
 import { certificateAuthentication } from '@muster/server/middleware/caller.js';
+import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { agentService } from '@muster/server/services/agent.js';
 import {
@@ -67,6 +68,7 @@ describe('AgentService', () => {
         authenticate: certificateAuthentication(store, trustDomain, clock),
         addressLimit: new RateLimiter(unlimited, clock),
         callerLimit: new RateLimiter(unlimited, clock),
+        liveCalls: new LiveCalls(),
         onDenied: async () => undefined,
         logger: silentLogger,
         clock,

@@ -21,7 +21,8 @@ async function service(): Promise<{ parts: Federation; system: SystemHandlers; v
     startedAt: parts.clock.now(),
     simulated: true,
     policyDigest: 'digest',
-    caHash: 'sha256:00',
+    ca: { hash: 'sha256:00', bundleDigest: '' },
+    clock: parts.clock,
     verifyTimeoutMs: 30_000,
     participantMessage: ({ name }) => Participant.fromPartial({ name, state: ParticipantState.TRUSTED }),
   });

@@ -1,12 +1,20 @@
+import { X509Certificate } from 'node:crypto';
 import { Metadata, type ChannelCredentials } from '@grpc/grpc-js';
 import type { Clock, Timer } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
-import { AgentServiceClient, type RenewCertificateResponse } from '@muster/shared/gen/muster/v1/agent.js';
+import {
+  AgentServiceClient,
+  type RenewCertificateResponse,
+  type TrustBundle,
+} from '@muster/shared/gen/muster/v1/agent.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import { createCertificateRequest } from '@muster/shared/pki/certificate-request.js';
+import { publicKeyHash } from '@muster/shared/pki/certificate.js';
+import { readTrustBundle, trustBundleDigest } from '@muster/shared/pki/trust-bundle.js';
 import { backoffMs } from '../backoff.js';
 import { clientOptions } from '../session/connection.js';
-import { channelCredentials, readCredential, type Credential } from './credential.js';
+import type { SiteTrust } from '../trust/site-trust.js';
+import { channelCredentials, isIssuedBy, readCredential, type Credential } from './credential.js';
 import { isPassing, type Enrolment } from './enroller.js';
 import { unary, within } from './unary.js';
 
@@ -16,6 +24,7 @@ export interface CertificateKeeperOptions {
   /** host:port of the session endpoint. */
   readonly address: string;
   readonly enrol: () => Promise<Enrolment>;
+  readonly followTrust: SiteTrust['follow'];
   /** The certificate is a new one. */
   readonly onChange: () => void;
   /** No certificate can be had any more. */
@@ -27,6 +36,8 @@ export interface CertificateKeeperOptions {
 }
 
 const callTimeoutMs = 30_000;
+/** Within this time a new CA is asked for a certificate, ms: all sites learn of it at once. */
+const moveMs = 30_000;
 
 /** Holds the agent's certificate: renews it at half its life, and enrols again when it is not accepted any more. */
 export class CertificateKeeper {
@@ -35,6 +46,7 @@ export class CertificateKeeper {
   #timer: Timer | undefined;
   #failures = 0;
   #enrolling: Promise<void> | undefined;
+  #renewing: Promise<void> | undefined;
   #closed = false;
 
   constructor(options: CertificateKeeperOptions) {
@@ -53,15 +65,44 @@ export class CertificateKeeper {
     return channelCredentials(this.#enrolment.trust, this.#enrolment.credential);
   }
 
-  /** Gets a fresh certificate for the same key. Errors: those of AgentService.RenewCertificate; CERTIFICATE_UNUSABLE. */
-  async renew(): Promise<void> {
+  /** Names the CAs that are trusted: see trustBundleDigest. */
+  get trustDigest(): Buffer {
+    const certificates = this.#enrolment.trust.trustBundle.split(/(?=-----BEGIN)/);
+    return Buffer.from(trustBundleDigest(certificates.map((pem) => new X509Certificate(pem).raw)), 'hex');
+  }
+
+  /**
+   * Trusts exactly these CAs from now on, and moves to the one that issues now. Connections that are open stay.
+   * Errors: TRUST_BUNDLE_INVALID, also when the one that issues is not among them.
+   */
+  follow({ certificates, issuerHash }: TrustBundle): void {
     const { credential, trust } = this.#enrolment;
+    const { followTrust, random } = this.#options;
+    const roots = readTrustBundle(certificates, trust.trustDomain);
+    const issuer = roots.find((root) => publicKeyHash(root) === issuerHash);
+    if (issuer === undefined) throw refusal('TRUST_BUNDLE_INVALID');
+    this.#enrolment = { credential, trust: followTrust(certificates, trust.trustDomain) };
+    if (!isIssuedBy(credential, issuer)) this.#schedule(moveMs * random());
+  }
+
+  /**
+   * Gets a fresh certificate for the same key. Callers at the same time share one renewal. A reply that is lost does no
+   * harm: the server accepts the certificate that is held until a later one is used.
+   * Errors: those of AgentService.RenewCertificate; CERTIFICATE_UNUSABLE, TRUST_BUNDLE_INVALID.
+   */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    const { credential } = this.#enrolment;
     const { key, identity } = credential;
     const request = await createCertificateRequest(key.privateKey, key.publicKey);
-    const { address } = this.#options;
+    const { address, followTrust } = this.#options;
     const client = new AgentServiceClient(address, this.channelCredentials(), clientOptions);
     try {
-      const { certificateChain } = await unary<RenewCertificateResponse>((callback) =>
+      const { certificateChain, trustBundle } = await unary<RenewCertificateResponse>((callback) =>
         client.renewCertificate(
           { certificateRequest: Buffer.from(request) },
           new Metadata(),
@@ -69,7 +110,10 @@ export class CertificateKeeper {
           callback,
         ),
       );
-      this.#adopt({ trust, credential: readCredential(certificateChain, key, identity) });
+      const renewed = readCredential(certificateChain, key, identity);
+      const { trust } = this.#enrolment;
+      const followed = trustBundle.length === 0 ? trust : followTrust(trustBundle, trust.trustDomain);
+      this.#adopt({ trust: followed, credential: renewed });
     } finally {
       client.close();
     }

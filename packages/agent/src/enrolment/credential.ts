@@ -57,6 +57,12 @@ export function channelCredentials(trust: ServerTrust, { chain, key }: Credentia
   return clientCredentials({ ...trust, certificate: { chain, key: pem } });
 }
 
+/** Whether a CA, given by its certificate, has issued the credential's certificate. */
+export function isIssuedBy({ chain }: Credential, root: X509Certificate): boolean {
+  const leaf = new X509Certificate(chain);
+  return leaf.checkIssued(root) && leaf.verify(root.publicKey);
+}
+
 function parseChain(chain: readonly Uint8Array[]): X509Certificate[] {
   try {
     return chain.map((der) => new X509Certificate(der));

@@ -19,6 +19,7 @@ import { backoffMs } from '../backoff.js';
 import { requireTokens, type TokenMaker } from '../attestation/token-maker.js';
 import { clientOptions } from '../session/connection.js';
 import type { ServerTrust } from '../trust/server-trust.js';
+import type { SiteTrust } from '../trust/site-trust.js';
 import { generateKey, readCredential, type AgentKey, type Credential } from './credential.js';
 import type { JoinSecret, JoinSecrets } from './join-secrets.js';
 import { unary, within } from './unary.js';
@@ -30,7 +31,7 @@ export interface EnrollerOptions {
   readonly address: string;
   readonly secrets: JoinSecrets;
   readonly tokens: TokenMaker;
-  readonly establishTrust: () => Promise<ServerTrust>;
+  readonly trust: Pick<SiteTrust, 'establish' | 'follow'>;
   readonly clock: Clock;
   /** Random numbers in [0, 1). */
   readonly random: () => number;
@@ -77,7 +78,7 @@ export class Enroller {
 
   /**
    * Tries until it succeeds, or cannot. Errors: JOIN_TOKEN_*, SERVER_IDENTITY_MISMATCH, ATTESTATION_GENERATION_FAILED,
-   * the reasons of a refused appraisal, CERTIFICATE_UNUSABLE; the signal's reason when aborted.
+   * the reasons of a refused appraisal, CERTIFICATE_UNUSABLE, TRUST_BUNDLE_INVALID; the signal's reason when aborted.
    */
   async enrol(signal: AbortSignal): Promise<Enrolment> {
     const { clock, random, secrets, logger } = this.#options;
@@ -108,8 +109,8 @@ export class Enroller {
   }
 
   async #attempt(secret: JoinSecret, key: AgentKey): Promise<Enrolment> {
-    const { name, address, secrets, tokens, establishTrust, logger } = this.#options;
-    const trust = await establishTrust();
+    const { name, address, secrets, tokens, logger } = this.#options;
+    const trust = await this.#options.trust.establish();
     const identity: Identity = { trustDomain: trust.trustDomain, role: 'site', name };
     const client = new EnrollmentServiceClient(address, clientCredentials(trust), clientOptions);
     try {
@@ -134,10 +135,15 @@ export class Enroller {
         rejoin: secret.rejoin,
         expires_at: credential.notAfter.toISOString(),
       });
-      return { credential, trust };
+      return { credential, trust: this.#follow(response, trust) };
     } finally {
       client.close();
     }
+  }
+
+  /** A server of an older release names no CAs. */
+  #follow({ trustBundle }: EnrollResponse, trust: ServerTrust): ServerTrust {
+    return trustBundle.length === 0 ? trust : this.#options.trust.follow(trustBundle, trust.trustDomain);
   }
 
   async #enroll(client: EnrollmentServiceClient, request: EnrollRequest): Promise<EnrollResponse> {

@@ -11,6 +11,7 @@ import {
 } from '@muster/shared/gen/muster/v1/agent.js';
 import { fromDuration } from '@muster/shared/grpc/duration.js';
 import { fromReasonMessage } from '@muster/shared/grpc/reasons.js';
+import { protocolVersions } from '@muster/shared/protocol.js';
 import { nonceBytes } from '@muster/shared/tokens/binding.js';
 import { acknowledgement } from './acknowledgement.js';
 import { openLog, receive } from './command-log.js';
@@ -19,9 +20,6 @@ import { acknowledge, startHeartbeats } from './heartbeats.js';
 import { renewLease } from './lease.js';
 import { confirm, resend } from './outbox.js';
 import type { Decision, Moment, OpenStream, SessionEffect, SessionState, StreamId } from './session-types.js';
-
-/** The protocol version that this agent speaks. */
-export const protocolVersion = 1;
 
 /** The bounds of what a Welcome may ask for, ms. */
 const heartbeatBounds = { min: 100, max: 300_000 };
@@ -64,6 +62,8 @@ export function receiveMessage(
       };
     case 'command':
       return command(state, active, message.value);
+    case 'trustBundle':
+      return { state, effects: [{ type: 'follow', stream, bundle: message.value }] };
     case 'drain': {
       const delayMs = Math.min(fromDuration(message.value.reconnectAfter) ?? 0, longestDrainMs);
       return { state: { ...state, connectAt: moment.now + Math.max(0, delayMs) }, effects: [] };
@@ -82,7 +82,8 @@ function welcome(
   const intervalMs = fromDuration(value.heartbeatInterval) ?? 0;
   const leaseTtlMs = fromDuration(value.leaseTtl) ?? 0;
   const allowed =
-    value.protocol === protocolVersion &&
+    value.protocol >= protocolVersions.min &&
+    value.protocol <= protocolVersions.max &&
     value.epoch > 0n &&
     value.logId !== '' &&
     (value.mode === ResumeMode.REPLAY || value.mode === ResumeMode.SNAPSHOT) &&

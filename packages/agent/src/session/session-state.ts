@@ -21,6 +21,7 @@ const unprovenRetryMs = 60_000;
 const enrolCodes: ReadonlySet<ReasonCode> = new Set([
   'CERTIFICATE_EXPIRED',
   'CERTIFICATE_REVOKED',
+  'CERTIFICATE_SUPERSEDED',
   'UNAUTHENTICATED',
 ]);
 /** With these no attempt can succeed until a person acts. */
@@ -186,10 +187,11 @@ function closed(state: SessionState, stream: number, error: MusterError, moment:
     return { state: { ...left, connectAt: undefined }, effects: [{ type: 'fail', error }] };
   }
   const closing = log('warn', 'session.closed', { stream, ...errorFields(error) });
+  // Whatever the old certificate has come to: the session that is being opened has one of its own.
+  if (left.opening !== undefined) return { state: left, effects: [closing] };
   if (enrolCodes.has(error.code)) {
     return { state: { ...left, connectAt: undefined }, effects: [closing, { type: 'enrol' }] };
   }
-  if (left.opening !== undefined) return { state: left, effects: [closing] };
   const delayMs = backoffMs(state.failures, moment.random, error.retryAfterMs);
   return {
     state: { ...left, failures: state.failures + 1, connectAt: moment.now + delayMs },

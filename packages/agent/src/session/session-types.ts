@@ -6,6 +6,7 @@ import type {
   DesiredState,
   GoodbyeReason,
   SessionResponse,
+  TrustBundle,
   Welcome,
 } from '@muster/shared/gen/muster/v1/agent.js';
 import type { LogEvent } from '@muster/shared/logging/events.js';
@@ -115,6 +116,8 @@ export type SessionEffect =
     }
   | { readonly type: 'attest'; readonly challenge: Challenge }
   | { readonly type: 'stop_all'; readonly reasons: readonly [Reason, ...Reason[]] }
+  /** The server names the CAs to trust. */
+  | { readonly type: 'follow'; readonly stream: StreamId; readonly bundle: TrustBundle }
   /** The certificate is not accepted any more. */
   | { readonly type: 'enrol' }
   /** The agent must end. */

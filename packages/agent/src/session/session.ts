@@ -9,10 +9,12 @@ import {
   type Command,
   type DesiredState,
   type Hello,
+  type TrustBundle,
   type Welcome,
 } from '@muster/shared/gen/muster/v1/agent.js';
 import { toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { protocolVersions } from '@muster/shared/protocol.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
 import { nonceBytes } from '@muster/shared/tokens/binding.js';
 import type { JobReport } from '../jobs/job-record.js';
@@ -22,7 +24,6 @@ import type { CommandResult } from './command-log.js';
 import type { Connection, ConnectionListener, ServerPeer } from './connection.js';
 import { isHeld } from './lease.js';
 import type { Outgoing } from './outbox.js';
-import { protocolVersion } from './received.js';
 import { decide, initialState, nextTick } from './session-state.js';
 import type { SessionEffect, SessionEvent, SessionState, StreamId } from './session-types.js';
 
@@ -56,6 +57,8 @@ export interface SessionParts {
   readonly attest: (challenge: Challenge) => Promise<Attestation>;
   /** Gets a new certificate, with which {@link Session.handOver} is called; rejects when that is impossible for good. */
   readonly enrol: () => Promise<void>;
+  /** The CAs that are trusted; `follow` throws when it refuses a bundle. */
+  readonly trust: { readonly trustDigest: Buffer; follow(bundle: TrustBundle): void };
   /** The server has ended the agent: its jobs are stopped and the server knows. */
   readonly onShutdown: () => void;
   readonly onFailure: (error: MusterError) => void;
@@ -208,6 +211,8 @@ export class Session {
         return this.#inBackground(() => this.#attest(effect.challenge));
       case 'stop_all':
         return this.#inBackground(() => jobs.stopAll(graceMs, effect.reasons));
+      case 'follow':
+        return this.#follow(effect.stream, effect.bundle);
       case 'enrol':
         return this.#inBackground(() => this.#parts.enrol());
       case 'fail':
@@ -241,8 +246,8 @@ export class Session {
   #hello(nonce: Buffer): Hello {
     const { epoch, log } = this.#state;
     return {
-      protocolMin: protocolVersion,
-      protocolMax: protocolVersion,
+      protocolMin: protocolVersions.min,
+      protocolMax: protocolVersions.max,
       bootId: this.#bootId,
       lastEpoch: epoch,
       logId: log.logId,
@@ -251,6 +256,7 @@ export class Session {
       namespaces: this.#parts.namespaces,
       nonce,
       agentVersion: version,
+      trustBundleDigest: this.#parts.trust.trustDigest,
     };
   }
 
@@ -276,6 +282,19 @@ export class Session {
     this.#inBackground(async () => {
       this.#dispatch({ type: 'server_judged', stream, reasons: await standing });
     });
+  }
+
+  /** A bundle that is refused is not acknowledged, and the server's status shows it. */
+  #follow(stream: StreamId, bundle: TrustBundle): void {
+    const { trust, logger } = this.#parts;
+    try {
+      trust.follow(bundle);
+    } catch (error) {
+      return logger.error('trust.refused', errorFields(error));
+    }
+    logger.info('trust.followed', { trusted: bundle.certificates.length, issuer: bundle.issuerHash });
+    const value = { digest: trust.trustDigest };
+    this.#connections.get(stream)?.connection.send({ $case: 'trustBundleAck', value });
   }
 
   async #apply(logId: string, command: Command): Promise<void> {

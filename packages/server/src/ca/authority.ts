@@ -1,18 +1,16 @@
-import { createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { x509 } from '@muster/shared/pki/x509.js';
+import { mkdirSync } from 'node:fs';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
-import { publicKeyDer, publicKeyHash, toPem } from '@muster/shared/pki/certificate.js';
+import { toPem } from '@muster/shared/pki/certificate.js';
+import { trustBundleDigest } from '@muster/shared/pki/trust-bundle.js';
 import type { Identity } from '@muster/shared/spiffe.js';
+import { insertAuthority, selectAuthorities } from '../store/authorities.js';
 import { deleteExpiredCertificates, insertCertificate } from '../store/certificates.js';
-import type { Transaction } from '../store/store.js';
-import { createFile } from './create-file.js';
-import { issueCertificate, issueRoot } from './issue.js';
-import { loadOrCreateKey } from './key-file.js';
+import type { AuthorityRow } from '../store/schema.js';
+import type { Store, Transaction } from '../store/store.js';
+import { issueCertificate } from './issue.js';
+import { createRoot, destroyRootKey, openRoot, type Root } from './root.js';
 
-const rootLifetimeMs = 10 * 365 * 86_400_000;
 /** How long an expired certificate stays on record, for its holder to learn that it expired, ms. */
 const keptMs = 86_400_000;
 
@@ -23,15 +21,21 @@ export interface Certificate {
   readonly notAfter: Date;
 }
 
-/** The federation's own CA. */
+/** The federation's CAs: one issues, all that are trusted are in the bundle. It follows a rotation by {@link refresh}. */
 export interface CertificateAuthority {
   readonly trustDomain: string;
-  /** The root certificates, DER. */
+  /** The CA that issues. */
+  readonly active: Pick<Root, 'number' | 'der' | 'hash'>;
+  /** The certificates of every CA that is trusted, DER. */
   readonly bundle: readonly Uint8Array[];
   /** The same, PEM. */
   readonly bundlePem: string;
-  /** SHA-256 over the root's SubjectPublicKeyInfo, as `sha256:<hex>`: what agents pin. */
+  /** Names the bundle: see trustBundleDigest. */
+  readonly bundleDigest: string;
+  /** SHA-256 over the SubjectPublicKeyInfo of the CA that issues, as `sha256:<hex>`: what agents pin. */
   readonly hash: string;
+  /** Takes in what the store says of the CAs; false when that is nothing new. Errors: those of {@link openAuthority}. */
+  refresh(): Promise<boolean>;
   /**
    * Issues a certificate and records it, which is what makes it accepted. The key is SubjectPublicKeyInfo, DER; `hosts`
    * are a server's DNS names and IP addresses.
@@ -45,34 +49,60 @@ export interface CertificateAuthority {
   ): Promise<Certificate>;
 }
 
+interface Trusted {
+  readonly stages: string;
+  readonly active: Root;
+  readonly bundle: readonly Uint8Array[];
+}
+
 /**
- * Opens the CA in a data directory; makes it, with a new key, when there is none.
- * Errors: FILE_UNREADABLE, KEY_FILE_EXPOSED, CONFIG_INVALID when it is another trust domain's, STORE_FULL.
+ * Opens the CAs of a data directory and its store; makes the first, with a new key, when there is none.
+ * Errors: FILE_UNREADABLE, KEY_FILE_EXPOSED, CONFIG_INVALID when it is another trust domain's, STORE_*.
  */
 export async function openAuthority(
+  store: Store,
   dataDirectory: string,
   trustDomain: string,
   clock: Clock,
 ): Promise<CertificateAuthority> {
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-  const key = await loadOrCreateKey(join(dataDirectory, 'ca-key.pem'));
-  const file = join(dataDirectory, 'ca.pem');
-  const now = clock.now();
-  const notAfter = new Date(now.getTime() + rootLifetimeMs);
-  await createFile(file, async () => toPem([await issueRoot(key, trustDomain, now, notAfter)]));
-  const root = readRoot(file, key, trustDomain);
-  const issuer = { key, certificate: new x509.X509Certificate(Uint8Array.from(root.raw)) };
-  const bundle = [new Uint8Array(root.raw)];
+  const load = async (known?: Trusted): Promise<Trusted> => {
+    const rows = await store.transaction(selectAuthorities);
+    const stages = rows.map(({ number, stage }) => `${number} ${stage}`).join();
+    if (stages === known?.stages) return known;
+    for (const { number, stage } of rows) if (stage === 'retired') destroyRootKey(dataDirectory, number);
+    return trusted(stages, rows, (number) => openRoot(dataDirectory, number, trustDomain));
+  };
+  await createFirst(store, () => createRoot(dataDirectory, 1, trustDomain, clock), clock);
+  let now = await load();
   return {
     trustDomain,
-    bundle,
-    bundlePem: toPem(bundle),
-    hash: publicKeyHash(root),
+    get active() {
+      return now.active;
+    },
+    get bundle() {
+      return now.bundle;
+    },
+    get bundlePem() {
+      return toPem(now.bundle);
+    },
+    get bundleDigest() {
+      return trustBundleDigest(now.bundle);
+    },
+    get hash() {
+      return now.active.hash;
+    },
+    async refresh() {
+      const before = now;
+      now = await load(before);
+      return now !== before;
+    },
     async issue(tx, { role, name }, publicKey, lifetimeMs, hosts = []) {
+      const { active } = now;
       const issuedAt = clock.now();
-      const notAfter = wholeSecond(Math.min(issuedAt.getTime() + lifetimeMs, Date.parse(root.validTo)));
+      const notAfter = wholeSecond(Math.min(issuedAt.getTime() + lifetimeMs, active.notAfter.getTime()));
       const identity = { trustDomain, role, name };
-      const issued = await issueCertificate(issuer, { identity, publicKey, issuedAt, notAfter, hosts });
+      const issued = await issueCertificate(active, { identity, publicKey, issuedAt, notAfter, hosts });
       await deleteExpiredCertificates(tx, new Date(issuedAt.getTime() - keptMs));
       await insertCertificate(tx, {
         serial: issued.serial,
@@ -82,30 +112,31 @@ export async function openAuthority(
         issued_at: issuedAt.getTime(),
         not_after: notAfter.getTime(),
         revoked_at: null,
+        first_used_at: null,
+        superseded_at: null,
+        authority: active.number,
       });
       return { chain: [issued.der], notAfter };
     },
   };
 }
 
-function readRoot(file: string, key: KeyObject, trustDomain: string): X509Certificate {
-  let root: X509Certificate;
-  try {
-    root = new X509Certificate(readFileSync(file));
-  } catch (cause) {
-    throw refusal('FILE_UNREADABLE', { message: `${file} holds no certificate.`, path: file }, cause);
-  }
-  if (!Buffer.from(publicKeyDer(root.publicKey)).equals(publicKeyDer(createPublicKey(key)))) {
-    throw refusal('FILE_UNREADABLE', {
-      message: `${file} is not the certificate of the CA's key.`,
-      path: file,
-    });
-  }
-  if (root.subjectAltName !== `URI:spiffe://${trustDomain}`) {
-    const message = `The CA of the data directory is not that of the trust domain ${trustDomain}.`;
-    throw refusal('CONFIG_INVALID', { message, path: 'trust_domain' });
-  }
-  return root;
+/** The files come first: a row always has its CA. */
+async function createFirst(store: Store, create: () => Promise<Root>, clock: Clock): Promise<void> {
+  if ((await store.transaction(selectAuthorities)).length > 0) return;
+  const { number } = await create();
+  await store.transaction(async (tx) => {
+    if ((await selectAuthorities(tx)).length > 0) return;
+    await insertAuthority(tx, { number, stage: 'active', created_at: clock.now().getTime() });
+  });
+}
+
+function trusted(stages: string, rows: readonly AuthorityRow[], open: (number: number) => Root): Trusted {
+  const current = rows.filter(({ stage }) => stage !== 'retired');
+  const roots = current.map(({ number }) => open(number));
+  const active = roots[current.findIndex(({ stage }) => stage === 'active')];
+  if (active === undefined) throw refusal('STORE_CORRUPT', { message: 'No CA is active.' });
+  return { stages, active, bundle: roots.map(({ der }) => der) };
 }
 
 function wholeSecond(ms: number): Date {

@@ -48,7 +48,7 @@ export async function issueCredential(
 
   const store = await openSqliteStore(config.data_directory, 'administration');
   try {
-    const ca = await openAuthority(config.data_directory, config.trust_domain, clock);
+    const ca = await openAuthority(store, config.data_directory, config.trust_domain, clock);
     const key = createKey();
     const publicKey = publicKeyDer(createPublicKey(key));
     const server = { trustDomain: config.trust_domain, role: 'server', name: config.name } as const;

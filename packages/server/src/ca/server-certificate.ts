@@ -29,36 +29,49 @@ export interface ServerCertificate {
   readonly publicKey: Uint8Array;
   /** The latest certificate. */
   readonly tls: TlsIdentity;
-  /** Renews the certificate at half of its life, for the same key, and hands it on. Returns the way to end that. */
-  keepFresh(onRenewed: (tls: TlsIdentity) => void): () => void;
+  /** The number of the CA that issued it. */
+  readonly authority: number;
+  /** Renews the certificate now, for the same key, and tells who keeps it fresh. Errors: STORE_*. */
+  renew(): Promise<void>;
+  /** Renews the certificate at half of its life. Returns the way to end that. */
+  keepFresh(onRenewed: () => void): () => void;
 }
 
 /** Makes the server's key and its first certificate. Errors: STORE_*. */
 export async function certifyServer(options: ServerCertificateOptions): Promise<ServerCertificate> {
-  const { clock, logger } = options;
+  const { clock, logger, name } = options;
   const privateKey = createKey();
-  let tls = await certify(options, privateKey);
+  let { tls, authority } = await certify(options, privateKey);
+  let handOn = (): void => undefined;
+  const renew = async (): Promise<void> => {
+    ({ tls, authority } = await certify(options, privateKey));
+    handOn();
+    logger.info('certificate.renewed', { subject: name });
+  };
   return {
     privateKey,
     publicKey: publicKeyDer(createPublicKey(privateKey)),
     get tls() {
       return tls;
     },
+    get authority() {
+      return authority;
+    },
+    renew,
     keepFresh(onRenewed) {
+      handOn = onRenewed;
       let timer: Timer;
-      const renew = async (): Promise<void> => {
+      const arm = (delayMs: number): void => {
+        timer = clock.schedule(delayMs, () => void keep());
+      };
+      const keep = async (): Promise<void> => {
         try {
-          tls = await certify(options, privateKey);
-          onRenewed(tls);
+          await renew();
           arm(lifetimeMs / 2);
-          logger.info('certificate.renewed', { subject: options.name });
         } catch (error) {
           arm(retryMs);
-          logger.error('certificate.renewal_failed', { subject: options.name, ...errorFields(error) });
+          logger.error('certificate.renewal_failed', { subject: name, ...errorFields(error) });
         }
-      };
-      const arm = (delayMs: number): void => {
-        timer = clock.schedule(delayMs, () => void renew());
       };
       arm(lifetimeMs / 2);
       return () => timer.cancel();
@@ -69,9 +82,10 @@ export async function certifyServer(options: ServerCertificateOptions): Promise<
 async function certify(
   { store, ca, name, hosts }: ServerCertificateOptions,
   privateKey: KeyObject,
-): Promise<TlsIdentity> {
+): Promise<{ readonly tls: TlsIdentity; readonly authority: number }> {
   const publicKey = publicKeyDer(createPublicKey(privateKey));
   const subject = { role: 'server', name } as const;
+  const { number: authority, der } = ca.active;
   const { chain } = await store.transaction((tx) => ca.issue(tx, subject, publicKey, lifetimeMs, hosts));
-  return { key: keyPem(privateKey), chain: toPem([...chain, ...ca.bundle]) };
+  return { tls: { key: keyPem(privateKey), chain: toPem([...chain, der]) }, authority };
 }

@@ -14,6 +14,7 @@ import { openEndpoint, type Endpoint, type Service } from '../endpoints/endpoint
 import { EndpointCredentials } from '../endpoints/tls.js';
 import { certificateAuthentication } from '../middleware/caller.js';
 import type { Guard } from '../middleware/interceptor.js';
+import { LiveCalls } from '../middleware/live-calls.js';
 import { RateLimiter } from '../middleware/rate-limit.js';
 import type { Foundation } from './foundation.js';
 
@@ -35,6 +36,10 @@ export interface Services {
 export interface Endpoints {
   readonly session: Endpoint;
   readonly enrollment: Endpoint;
+  /** The calls that are open on both. */
+  readonly liveCalls: LiveCalls;
+  /** Shows the server's latest certificate and takes the clients of every CA that is trusted now. */
+  followCa(): void;
   /** Says on both ports whether to send work here. */
   setServing(serving: boolean): void;
   /** Ends both, with a grace for the calls that are open, ms. */
@@ -47,6 +52,7 @@ export async function openEndpoints(foundation: Foundation, services: Services):
   const { listen, limits } = config;
   const mutual = new EndpointCredentials(certificate.tls, ca.bundlePem);
   const serverOnly = new EndpointCredentials(certificate.tls);
+  const liveCalls = new LiveCalls();
   const session = await openEndpoint({
     services: [
       services.agent,
@@ -55,7 +61,7 @@ export async function openEndpoints(foundation: Foundation, services: Services):
       service(SystemServiceService, services.system),
     ],
     credentials: mutual,
-    guard: sessionGuard(foundation),
+    guard: sessionGuard(foundation, liveCalls),
     listen: {
       ...listen.session,
       maxConnections: limits.connections,
@@ -67,7 +73,7 @@ export async function openEndpoints(foundation: Foundation, services: Services):
   const enrollment = await openEndpoint({
     services: [service(EnrollmentServiceService, services.enrollment)],
     credentials: serverOnly,
-    guard: anonymousGuard(foundation),
+    guard: anonymousGuard(foundation, liveCalls),
     listen: {
       ...listen.enrollment,
       maxConnections: limits.enrollment_connections,
@@ -80,13 +86,16 @@ export async function openEndpoints(foundation: Foundation, services: Services):
     await session.stop(0);
     throw error;
   });
-  const stopRenewal = certificate.keepFresh((tls) => {
-    mutual.replace(tls);
-    serverOnly.replace(tls);
-  });
+  const followCa = (): void => {
+    mutual.replace(certificate.tls, ca.bundlePem);
+    serverOnly.replace(certificate.tls);
+  };
+  const stopRenewal = certificate.keepFresh(followCa);
   return {
     session,
     enrollment,
+    liveCalls,
+    followCa,
     setServing(serving) {
       session.setServing(serving);
       enrollment.setServing(serving);
@@ -102,21 +111,22 @@ function service(definition: ServiceDefinition, implementation: object): Service
   return { definition, implementation: implementation as UntypedServiceImplementation };
 }
 
-function sessionGuard(foundation: Foundation): Guard {
+function sessionGuard(foundation: Foundation, liveCalls: LiveCalls): Guard {
   const { store, identity, clock } = foundation;
   return {
-    ...anonymousGuard(foundation),
+    ...anonymousGuard(foundation, liveCalls),
     authenticate: certificateAuthentication(store, identity.trustDomain, clock),
   };
 }
 
-function anonymousGuard({ config, store, audit, clock, logger }: Foundation): Guard {
+function anonymousGuard({ config, store, audit, clock, logger }: Foundation, liveCalls: LiveCalls): Guard {
   const { calls_per_address, calls_per_caller } = config.limits;
   const limiter = (rate: number): RateLimiter => new RateLimiter({ rate, burst: 2 * rate }, clock);
   const denied = new RateLimiter(deniedLimit, clock);
   return {
     addressLimit: limiter(calls_per_address),
     callerLimit: limiter(calls_per_caller),
+    liveCalls,
     async onDenied({ spiffeId }, path, { reasons }) {
       try {
         denied.take(spiffeId);

@@ -44,7 +44,7 @@ export async function openFoundation(config: ServerConfig, environment: Environm
   const identity = { trustDomain, role: 'server', name } as const;
   const store = await openSqliteStore(directory);
   try {
-    const ca = await openAuthority(directory, trustDomain, clock);
+    const ca = await openAuthority(store, directory, trustDomain, clock);
     const hosts = advertisedHosts(config);
     return {
       ...environment,

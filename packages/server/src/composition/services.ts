@@ -42,19 +42,21 @@ export function composeServices(
     logger,
     clock,
   });
-  const common = { store, registry, audit, policy, serverName, participantMessage, caHash: ca.hash, clock };
+  const common = { store, registry, audit, policy, serverName, participantMessage, clock };
   return {
     agent: agentService({ store, registry, hub, ca, audit, certificateLifetimeMs, logger }),
     enrollment: enrollmentService(enrollment, ca),
     job: jobService(admission),
     participant: participantService({
       ...common,
+      caHash: () => ca.hash,
       sessions: hub,
       endJobsOf: (name, reasons, actor) => admission.stopJobsOf(name, 'all_sites', reasons, actor),
       reattest: (name) => void verification.verify([name], timeoutMs),
     }),
     system: systemService({
       ...common,
+      ca,
       admission,
       attestation: verification,
       shutdown,

@@ -80,7 +80,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   verification,
   session,
-  certificates: z.strictObject({ site_lifetime: duration('1m', '24h').default(3_600_000) }).prefault({}),
+  certificates: z.strictObject({ site_lifetime: duration('10s', '24h').default(3_600_000) }).prefault({}),
   admission: z.strictObject({ check_timeout: duration('1s', '5m').default(30_000) }).prefault({}),
   stop: z.strictObject({ grace: duration('0s', '10m').default(10_000) }).prefault({}),
   limits: z

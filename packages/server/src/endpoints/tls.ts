@@ -18,8 +18,6 @@ const handshakeTimeoutMs = 10_000;
  * certificates in PEM, every connection without a client certificate of that CA is refused by TLS itself.
  */
 export class EndpointCredentials extends ServerCredentials {
-  readonly #clients: string | undefined;
-
   constructor(identity: TlsIdentity, clients?: string) {
     super(
       {
@@ -29,12 +27,11 @@ export class EndpointCredentials extends ServerCredentials {
       },
       contextOf(identity, clients),
     );
-    this.#clients = clients;
   }
 
-  /** Shows another certificate to connections from now on. */
-  replace(identity: TlsIdentity): void {
-    this.updateSecureContextOptions(contextOf(identity, this.#clients));
+  /** Shows another certificate to connections from now on, and takes the clients of other CAs. */
+  replace(identity: TlsIdentity, clients?: string): void {
+    this.updateSecureContextOptions(contextOf(identity, clients));
   }
 
   override _equals(other: ServerCredentials): boolean {

@@ -10,6 +10,7 @@ import type { Certificate, CertificateAuthority } from '../ca/authority.js';
 import type { Audit } from '../ports.js';
 import { RateLimiter } from '../middleware/rate-limit.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
+import { revokeCertificates } from '../store/certificates.js';
 import { deleteUnusedRejoinTokens, markJoinTokenUsed, selectJoinToken } from '../store/join-tokens.js';
 import type { Store, Transaction } from '../store/store.js';
 import { issueJoinToken } from './issue-join-token.js';
@@ -132,6 +133,7 @@ export class Enrollment {
         throw refusal('JOIN_TOKEN_USED', { participant });
       }
       await deleteUnusedRejoinTokens(tx, participant);
+      await revokeCertificates(tx, { role: 'site', name: participant }, clock.now().getTime());
       await registry.enroll(tx, participant, publicKey);
       await registry.setTokens(tx, participant, tokens, []);
       const digests = tokens.map(({ namespace, evidenceDigest }) => [namespace, evidenceDigest]);

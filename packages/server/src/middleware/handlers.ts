@@ -16,7 +16,7 @@ export interface CallContext {
   readonly caller: Caller;
   /** The address that the call came from. */
   readonly address: string;
-  /** Aborts when the caller has cancelled, its deadline has passed or the connection is gone. */
+  /** Aborts when the caller has cancelled or is not accepted any more, its deadline has passed or the connection is gone. */
   readonly signal: AbortSignal;
 }
 
@@ -78,7 +78,8 @@ async function attempt<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function contextOf(call: Call, controller: AbortController): CallContext {
-  const { caller, address } = callState(call.metadata);
+  const { caller, address, ended } = callState(call.metadata);
+  ended?.addEventListener('abort', () => controller.abort(), { once: true });
   for (const event of ['cancelled', 'close'] as const) call.once(event, () => controller.abort());
   return {
     get caller() {

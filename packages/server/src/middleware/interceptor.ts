@@ -12,12 +12,15 @@ import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import { authorize } from './authorization.js';
 import { setCallState, type CallState } from './call-state.js';
 import type { Authenticate, Caller } from './caller.js';
+import type { LiveCalls } from './live-calls.js';
 import type { RateLimiter } from './rate-limit.js';
 
 /** What stands between an endpoint's port and its services. */
 export interface Guard {
   /** Absent on the enrolment endpoint, where every caller is anonymous. */
   readonly authenticate?: Authenticate;
+  /** The calls of authenticated callers, which end when their certificates do. */
+  readonly liveCalls: LiveCalls;
   /** By address, before authentication. */
   readonly addressLimit: RateLimiter;
   /** By identity, after it. */
@@ -38,13 +41,28 @@ const serverFaults: ReadonlySet<unknown> = new Set([codes.INTERNAL, codes.UNKNOW
 export function guardInterceptor(guard: Guard): ServerInterceptor {
   return ({ path }, call) => {
     const startedAt = guard.clock.monotonic();
-    let state: CallState = { address: addressOf(call) };
+    const ending = new AbortController();
+    let state: CallState = { address: addressOf(call), ended: ending.signal };
+    let [over, sent] = [false, false];
+    let forget = (): void => undefined;
+    const finish = (): void => {
+      over = true;
+      forget();
+    };
     const refuse = async (error: unknown): Promise<void> => {
       state.failure = error;
       if (error instanceof MusterError && error.code === 'PERMISSION_DENIED' && state.caller !== undefined) {
         await guard.onDenied(state.caller, path, error);
       }
       intercepting.sendStatus(toStatus(error));
+    };
+    const watch = (caller: Caller): void => {
+      const end = (error: MusterError): void => {
+        state.failure = error;
+        intercepting.sendStatus(toStatus(error));
+        ending.abort();
+      };
+      if (!over) forget = guard.liveCalls.add({ caller, end });
     };
     const admit = async (metadata: Metadata, next: (metadata: Metadata) => void): Promise<void> => {
       try {
@@ -55,6 +73,7 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
           guard.callerLimit.take(caller.spiffeId);
         }
         authorize(path, caller?.role ?? 'anonymous');
+        if (caller !== undefined) watch(caller);
       } catch (error) {
         await refuse(error);
         return;
@@ -63,8 +82,15 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
       next(metadata);
     };
     const intercepting = new ServerInterceptingCall(call, {
-      start: (next) => next({ onReceiveMetadata: (metadata, proceed) => void admit(metadata, proceed) }),
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, proceed) => void admit(metadata, proceed),
+          onCancel: finish,
+        }),
       sendStatus: (status, next) => {
+        if (sent) return;
+        sent = true;
+        finish();
         log(guard, path, state, status, guard.clock.monotonic() - startedAt);
         next(status);
       },

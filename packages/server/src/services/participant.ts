@@ -35,7 +35,7 @@ export interface ParticipantOptions {
   readonly policy: Policy;
   readonly serverName: string;
   /** SHA-256 of the federation CA's key, as `sha256:<hex>`. */
-  readonly caHash: string;
+  readonly caHash: () => string;
   /** Ends, at every site, the jobs that a participant takes part in. */
   readonly endJobsOf: (participant: string, reasons: readonly Reason[], actor: string) => Promise<void>;
   /** Asks a participant for fresh evidence; does not wait for it. */
@@ -170,7 +170,7 @@ export class ParticipantHandlers {
       });
       return issueJoinToken(tx, 'join', name, lifetimeMs, clock.now());
     });
-    return { joinToken: token, expiresAt, caHash };
+    return { joinToken: token, expiresAt, caHash: caHash() };
   }
 
   /** Makes a change and records it in one transaction; what changes nothing is not recorded. */

@@ -1,20 +1,25 @@
+import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
 import type { Participant, ParticipantState } from '@muster/shared/gen/muster/v1/participant.js';
-import type {
-  GetKeysResponse,
-  GetStatusResponse,
-  ListAuditRecordsRequest,
-  ListAuditRecordsResponse,
-  ShutdownRequest,
-  ShutdownResponse,
-  SystemServiceServer,
-  VerifyNowRequest,
-  VerifyNowResponse,
+import {
+  CaRotationStage,
+  type CaRotation,
+  type GetKeysResponse,
+  type GetStatusResponse,
+  type ListAuditRecordsRequest,
+  type ListAuditRecordsResponse,
+  type ShutdownRequest,
+  type ShutdownResponse,
+  type SystemServiceServer,
+  type VerifyNowRequest,
+  type VerifyNowResponse,
 } from '@muster/shared/gen/muster/v1/system.js';
 import { toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { reason } from '@muster/shared/reasons.js';
 import { isPermitted } from '../admission/job-state.js';
 import type { Admission } from '../admission/admission.js';
+import type { CertificateAuthority } from '../ca/authority.js';
+import { rotationProgress, type RotationProgress } from '../ca/rotation.js';
 import { unary, type CallContext } from '../middleware/handlers.js';
 import type { Attestation, RegisteredParticipant, Registry, Signer } from '../ports.js';
 import { defaultDeadlineMs, type Shutdown } from '../shutdown/shutdown.js';
@@ -37,8 +42,8 @@ export interface SystemOptions {
   readonly simulated: boolean;
   /** SHA-256 of the policy in force, hex. */
   readonly policyDigest: string;
-  /** SHA-256 of the federation CA's key, as `sha256:<hex>`. */
-  readonly caHash: string;
+  readonly ca: Pick<CertificateAuthority, 'hash' | 'bundleDigest'>;
+  readonly clock: Clock;
   /** How long VerifyNow waits for verdicts, ms. */
   readonly verifyTimeoutMs: number;
   /** A participant as ParticipantService shows it. */
@@ -58,8 +63,11 @@ export class SystemHandlers {
   }
 
   async getStatus(): Promise<GetStatusResponse> {
-    const { store, registry, admission, shutdown, signer, serverName, ...facts } = this.#options;
-    const { seq } = await store.transaction(auditHead);
+    const { store, registry, admission, shutdown, signer, serverName, clock, ...facts } = this.#options;
+    const { seq, rotation } = await store.transaction(async (tx) => ({
+      ...(await auditHead(tx)),
+      rotation: await rotationProgress(tx, facts.ca.bundleDigest, clock.now()),
+    }));
     return {
       serverName,
       version,
@@ -73,7 +81,8 @@ export class SystemHandlers {
       policyDigest: facts.policyDigest,
       residentBytes: BigInt(process.memoryUsage.rss()),
       auditSeq: BigInt(seq),
-      caHash: facts.caHash,
+      caHash: facts.ca.hash,
+      caRotation: rotationMessage(rotation),
     };
   }
 
@@ -137,4 +146,9 @@ function counts(states: readonly ParticipantState[]): { state: ParticipantState;
   return [...new Set(states)]
     .toSorted((a, b) => a - b)
     .map((state) => ({ state, count: states.filter((other) => other === state).length }));
+}
+
+function rotationMessage({ stage, waiting }: RotationProgress): CaRotation | undefined {
+  if (stage === 'steady') return undefined;
+  return { stage: stage === 'prepared' ? CaRotationStage.PREPARED : CaRotationStage.PROMOTED, waiting };
 }

@@ -20,6 +20,8 @@ const maxNamespaces = 64;
 /** The longest identifier: of a job, a boot, a challenge or a log. */
 const maxIdLength = 256;
 const maxVersionLength = 64;
+const digestBytes = 32;
+const digestProblem = `the digest of a trust bundle does not have ${digestBytes} bytes`;
 
 /** The outcomes of commands, as they are on the wire. */
 export const outcomeNames: ReadonlyMap<number, CommandResult['outcome']> = new Map([
@@ -82,6 +84,8 @@ function problemOf(message: Upstream): string | undefined {
       return problemOfJob(message.value);
     case 'jobReport':
       return jobStateNames.has(message.value.state) ? problemOfJob(message.value) : 'its state is not known';
+    case 'trustBundleAck':
+      return message.value.digest.length === digestBytes ? undefined : digestProblem;
     case 'goodbye':
       return isGoodbye(message.value.reason) ? undefined : 'its reason is not known';
     default:
@@ -96,6 +100,7 @@ function problemOfHello(hello: Hello): string | undefined {
   if (!isCount(hello.lastEpoch) || !isCount(hello.appliedSeq)) return 'a number is too large';
   if (hello.runningJobs.length > maxRunningJobs) return `more than ${maxRunningJobs} jobs run`;
   if (hello.namespaces.length > maxNamespaces) return `it names more than ${maxNamespaces} namespaces`;
+  if (![0, digestBytes].includes(hello.trustBundleDigest.length)) return digestProblem;
   if (hello.agentVersion.length > maxVersionLength) return 'agent_version is too long';
   return hello.runningJobs.map(problemOfJob).find((problem) => problem !== undefined);
 }

@@ -25,6 +25,7 @@ import type { Liveness } from './liveness.js';
 import type { Opened, Opening } from './opening.js';
 import { Outbound } from './outbound.js';
 import { decideSession, newSession, type SessionEffect, type SessionEvent } from './session-state.js';
+import type { TrustPush } from './trust-push.js';
 import { reasonsFrom } from './wire.js';
 
 /** How long an agent may take to say Hello, ms. */
@@ -46,6 +47,7 @@ export interface SessionParts {
   readonly leases: Leases;
   readonly liveness: Liveness;
   readonly clones: CloneWatch;
+  readonly trust: TrustPush;
   /** How often the agent of the next session is asked for a heartbeat, ms. */
   readonly intervalMs: () => number;
   readonly clock: Clock;
@@ -157,6 +159,8 @@ export class LiveSession implements Connection {
       }
       case 'report':
         return this.#report(effect.report);
+      case 'trust':
+        return this.#parts.trust.acknowledged(site, this.#epoch, effect.digest);
       case 'leave':
         return this.#leave();
       case 'end':
@@ -181,6 +185,7 @@ export class LiveSession implements Connection {
     await jobs.onRunningJobs(site, running);
     commands.flush([site]);
     verification.sessionOpened(site);
+    this.#parts.trust.greeted(site, hello.trustBundleDigest, this.#caller.authority);
     if (cloned) {
       const reasons = [reason('PARTICIPANT_CLONED', { participant: site })];
       await failures.report({ kind: 'evidence_rejected', participant: site, reasons });
@@ -276,6 +281,7 @@ export class LiveSession implements Connection {
     if (!connections.remove(this)) return;
     commands.detach(this.participant, this.#epoch);
     sites.forget(this.participant);
+    this.#parts.trust.forget(this.participant);
     registry.setLiveness(this.participant, { connected: false });
   }
 

@@ -6,6 +6,7 @@ import { ResumeMode } from '@muster/shared/gen/muster/v1/agent.js';
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
 import { toDuration } from '@muster/shared/grpc/duration.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { highestCommonVersion, protocolVersions } from '@muster/shared/protocol.js';
 import type { SelfAttestation } from '../attestation/self-attestation.js';
 import { commandWindow, type CommandQueue } from '../commands/command-queue.js';
 import type { Caller } from '../middleware/caller.js';
@@ -13,12 +14,12 @@ import type { JobEvents, Signer } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import { toBase64 } from '../registry/rows.js';
 import { afterCommit } from '../store/after-commit.js';
-import { selectParticipant } from '../store/participants.js';
+import { selectParticipant, updateParticipant } from '../store/participants.js';
 import { readSetting, writeSetting } from '../store/settings.js';
 import type { Store, Transaction } from '../store/store.js';
 import { participantTokens } from './participant-tokens.js';
 import { decideResumption, type Resumption } from './resume.js';
-import { protocolVersion } from './session-state.js';
+import { toHex } from './trust-push.js';
 
 /** What sessions are opened with. */
 export interface OpeningOptions {
@@ -75,6 +76,8 @@ export class Opening {
       const log = renameLog ? await newLogId(tx) : currentLog;
       const { bootId, agentVersion } = hello;
       await registry.openSession(tx, name, { epoch, bootId, agentVersion });
+      const trustBundle = toHex(hello.trustBundleDigest);
+      if (trustBundle !== row.trust_bundle) await updateParticipant(tx, name, { trust_bundle: trustBundle });
       await commands.attach(tx, name, epoch);
       const welcome: Welcome = {
         epoch: BigInt(epoch),
@@ -85,7 +88,7 @@ export class Opening {
         window: commandWindow,
         serverTime: clock.now(),
         serverAttestation,
-        protocol: protocolVersion,
+        protocol: highestCommonVersion(hello, protocolVersions) ?? protocolVersions.max,
         jwks: signer.jwks,
       };
       const throughSeq = BigInt(row.finished_seq);

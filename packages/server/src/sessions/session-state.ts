@@ -7,10 +7,8 @@ import {
   type JobCheck,
   type JobReport,
 } from '@muster/shared/gen/muster/v1/agent.js';
+import { highestCommonVersion, protocolVersions } from '@muster/shared/protocol.js';
 import { broken, type Upstream } from './frames.js';
-
-/** The protocol version that this server speaks. */
-export const protocolVersion = 1;
 
 /** Where a session stands. */
 export interface SessionState {
@@ -41,6 +39,8 @@ export type SessionEffect =
   | { readonly type: 'acknowledge'; readonly ack: CommandAck }
   | { readonly type: 'check'; readonly check: JobCheck }
   | { readonly type: 'report'; readonly report: JobReport }
+  /** The agent says which CAs it trusts. */
+  | { readonly type: 'trust'; readonly digest: Uint8Array }
   /** The agent ends for good: its tokens are removed. */
   | { readonly type: 'leave' }
   /** The stream ends, with an error for the agent or in order. */
@@ -91,6 +91,8 @@ function receive(state: SessionState, message: Upstream): SessionDecision {
       return { state, effects: [{ type: 'check', check: message.value }] };
     case 'jobReport':
       return { state, effects: [{ type: 'report', report: message.value }] };
+    case 'trustBundleAck':
+      return { state, effects: [{ type: 'trust', digest: message.value.digest }] };
     case 'goodbye': {
       const { state: ended, effects } = end(state);
       const leaves = message.value.reason === GoodbyeReason.SHUTDOWN;
@@ -103,8 +105,11 @@ function receive(state: SessionState, message: Upstream): SessionDecision {
 
 function greet(state: SessionState, hello: Hello): SessionDecision {
   if (state.phase !== 'greeting') return end(state, broken('Hello comes once'));
-  if (hello.protocolMin > protocolVersion || hello.protocolMax < protocolVersion) {
-    return end(state, refusal('SESSION_VERSION'));
+  if (highestCommonVersion(hello, protocolVersions) === undefined) {
+    const { protocolMin, protocolMax } = hello;
+    const { min, max } = protocolVersions;
+    const message = `The agent speaks the protocol versions ${protocolMin} to ${protocolMax}, this server ${min} to ${max}.`;
+    return end(state, refusal('SESSION_VERSION', { message }));
   }
   return { state: { ...state, phase: 'opening' }, effects: [{ type: 'open', hello }] };
 }

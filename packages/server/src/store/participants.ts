@@ -1,3 +1,4 @@
+import { revokeCertificates } from './certificates.js';
 import type { ParticipantRow } from './schema.js';
 import type { Transaction } from './store.js';
 
@@ -28,6 +29,7 @@ export async function insertParticipant(
     agent_version: '',
     last_seq: 0,
     finished_seq: 0,
+    trust_bundle: '',
   };
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto('participants')
@@ -73,13 +75,7 @@ export async function deleteParticipant(tx: Transaction, name: string, at: numbe
   for (const table of ['tokens', 'challenges', 'commands', 'join_tokens'] as const) {
     await tx.deleteFrom(table).where('participant', '=', name).execute();
   }
-  await tx
-    .updateTable('certificates')
-    .set({ revoked_at: at })
-    .where('name', '=', name)
-    .where('role', '=', 'site')
-    .where('revoked_at', 'is', null)
-    .execute();
+  await revokeCertificates(tx, { role: 'site', name }, at);
   const { numDeletedRows } = await tx.deleteFrom('participants').where('name', '=', name).executeTakeFirst();
   return numDeletedRows === 1n;
 }

@@ -25,6 +25,17 @@ export interface ParticipantRow {
   last_seq: number;
   /** Every command up to this one is finished. */
   finished_seq: number;
+  /** Digest of the CA certificates that its agent trusts, hex; empty when it has not said. */
+  trust_bundle: string;
+}
+
+/** A CA of the federation: its key and certificate are files of the data directory. */
+export interface AuthorityRow {
+  /** 1 for the first, and so on. */
+  number: number;
+  /** `next` is trusted, `active` issues, `previous` is trusted still, `retired` is trusted no more. */
+  stage: 'next' | 'active' | 'previous' | 'retired';
+  created_at: Millis;
 }
 
 /** A certificate that the federation CA issued. */
@@ -37,6 +48,12 @@ export interface CertificateRow {
   issued_at: Millis;
   not_after: Millis;
   revoked_at: Millis | null;
+  /** When it first authenticated a call; null for one that may never have arrived. */
+  first_used_at: Millis | null;
+  /** When a later certificate of the same subject came into use. */
+  superseded_at: Millis | null;
+  /** The number of the CA that issued it. */
+  authority: number;
 }
 
 /** A join token, by its hash. */
@@ -126,6 +143,7 @@ export interface SettingRow {
 /** The tables, by name. */
 export interface Schema {
   participants: ParticipantRow;
+  authorities: AuthorityRow;
   certificates: CertificateRow;
   join_tokens: JoinTokenRow;
   challenges: ChallengeRow;

@@ -201,6 +201,26 @@ export const coreReasons = {
     summary: 'The join token has expired.',
     remedy: 'Ask the operator for a new join token.',
   },
+  TRUST_BUNDLE_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The CA certificates are not those of the trust domain.',
+    remedy: 'Use server and agent of compatible releases; if it recurs, distrust the server.',
+  },
+  CA_ROTATION_STEP: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'This step of the CA rotation cannot be taken now.',
+    remedy: 'Look at `muster-server ca status`; docs/operations.md has the order of steps.',
+  },
+  CA_ROTATION_WAITING: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'Some participants or credentials still need the other CA.',
+    remedy: 'Wait for them or issue them anew; with --force they are cut off.',
+  },
+  CREDENTIAL_UNKNOWN: {
+    status: 'NOT_FOUND',
+    summary: 'No such credential is accepted.',
+    remedy: 'Look at `muster-server credential list`.',
+  },
   CERTIFICATE_REQUEST_INVALID: {
     status: 'INVALID_ARGUMENT',
     summary: 'The certificate request is not acceptable.',
@@ -210,6 +230,11 @@ export const coreReasons = {
     status: 'UNAUTHENTICATED',
     summary: 'The certificate is no longer accepted.',
     remedy: 'Enrol again with a new join token.',
+  },
+  CERTIFICATE_SUPERSEDED: {
+    status: 'UNAUTHENTICATED',
+    summary: 'A later certificate of the same participant is in use.',
+    remedy: 'Use the later one; if nobody of yours has it, quarantine the participant.',
   },
   CERTIFICATE_EXPIRED: {
     status: 'UNAUTHENTICATED',

@@ -1,5 +1,9 @@
 import type { Migration } from 'kysely';
 import { initial } from './0001-initial.js';
+import { rotation } from './0002-rotation.js';
 
 /** Every migration, in order. One that was released never changes; names sort by age. */
-export const migrations: Readonly<Record<string, Migration>> = { '0001-initial': initial };
+export const migrations: Readonly<Record<string, Migration>> = {
+  '0001-initial': initial,
+  '0002-rotation': rotation,
+};

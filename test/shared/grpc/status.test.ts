@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import { fromServiceError, toStatus } from '@muster/shared/grpc/status.js';
 import { reason } from '@muster/shared/reasons.js';
 
 const transported = (error: unknown): MusterError =>
-  fromServiceError(Object.assign(new Error('call failed'), toStatus(error)) as ServiceError);
+  fromServiceError(Object.assign(new Error('call failed'), toStatus(error)));
 
 describe('errors on the wire', () => {
   it('carries every reason with its particulars, and the delay', () => {

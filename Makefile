@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 JEST := NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" node_modules/.bin/jest
 
-.PHONY: help build check test demo docs format clean
+.PHONY: help build check test demo bench docs format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -27,6 +27,9 @@ test: check ## Run every check and every test
 
 demo: build ## Run the main job with real processes: three sites, their proofs, jobs admitted and taken back
 	@node test/dist/demo/main.js
+
+bench: build ## Measure against yardsticks (QUICK=1 for two minutes, ONLY=case,case for some)
+	@node test/dist/bench/main.js
 
 docs: build ## Print the pages that are made from the code
 	node scripts/reasons.mjs

@@ -8,6 +8,7 @@ export interface VectorCase {
   readonly namespace: string;
   readonly evidence: string;
   readonly certs?: readonly string[];
+  readonly collateral?: string;
   readonly product?: string;
   readonly at?: string;
   readonly expect: string;

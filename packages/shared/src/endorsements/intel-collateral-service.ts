@@ -1,4 +1,4 @@
-import { splitCertificates } from '../evidence/x509.js';
+import { parseCertificate, splitCertificates } from '../evidence/x509.js';
 import { readEndorsement, type EndorsementStore } from './endorsement.js';
 import { vendorService, type VendorServiceOptions } from './vendor-service.js';
 
@@ -49,7 +49,9 @@ function fromHex(bytes: Uint8Array): Uint8Array {
 function issuerChain(headers: Headers): readonly Uint8Array[] {
   const values = issuerChainHeaders.flatMap((name) => headers.get(name) ?? []);
   try {
-    return values.flatMap((value) => splitCertificates(Buffer.from(decodeURIComponent(value))) ?? []);
+    return values
+      .flatMap((value) => splitCertificates(Buffer.from(decodeURIComponent(value))) ?? [])
+      .filter((der) => parseCertificate(der) !== undefined);
   } catch {
     return [];
   }

@@ -108,7 +108,7 @@ export function joinDocument(
 /**
  * The signed object is cut out of the text, and what was cut out is what is parsed: the signature covers the very
  * bytes that are believed. Intel's JSON is compact; text that would be written differently again is refused, which
- * leaves no room for a key that is there twice.
+ * leaves no room for spaces or for a key that is there twice.
  */
 function readSigned<T>(
   content: Uint8Array,
@@ -116,10 +116,7 @@ function readSigned<T>(
   schema: z.ZodType<T>,
 ): SignedDocument<T> | undefined {
   if (content.length > maxDocumentBytes) return undefined;
-  const form = new RegExp(
-    `^\\s*\\{\\s*"${member}"\\s*:\\s*(\\{.*\\})\\s*,\\s*"signature"\\s*:\\s*"([0-9a-fA-F]{128})"\\s*\\}\\s*$`,
-    's',
-  );
+  const form = new RegExp(`^\\{"${member}":(\\{.*\\}),"signature":"([0-9a-fA-F]{128})"\\}\\s*$`, 's');
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
     const [, json = '', signature = ''] = form.exec(text) ?? [];

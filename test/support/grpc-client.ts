@@ -1,10 +1,15 @@
 import { Client, Metadata, type MethodDefinition, type ServiceError } from '@grpc/grpc-js';
-import { clientCredentials, type ClientIdentity } from '@muster/shared/grpc/credentials.js';
+import {
+  clientChannelOptions,
+  clientCredentials,
+  type ClientIdentity,
+} from '@muster/shared/grpc/credentials.js';
 import { fromServiceError } from '@muster/shared/grpc/status.js';
 
 /** A connection of its own to a server of a test. */
 export function connect(port: number, identity: ClientIdentity): Client {
   return new Client(`127.0.0.1:${port}`, clientCredentials(identity), {
+    ...clientChannelOptions,
     'grpc.use_local_subchannel_pool': 1,
   });
 }

@@ -89,6 +89,12 @@ async function tls(port: number, options: ConnectionOptions = {}): Promise<TLSSo
   return socket;
 }
 
+/** What a server offers to resume a connection by. */
+async function ticketOf(socket: TLSSocket): Promise<Buffer> {
+  const [ticket] = (await once(socket, 'session')) as [Buffer];
+  return ticket;
+}
+
 beforeEach(async () => {
   federation = await createFederation();
   credentials = await federation.endpoint(true);
@@ -234,21 +240,23 @@ describe('the port', () => {
     await expect(tls(port, { maxVersion: 'TLSv1.2' })).rejects.toThrow();
   });
 
-  it('resumes no TLS session', async () => {
+  it.each([
+    ['that wants certificates', true],
+    ['of enrolment', false],
+  ])('%s resumes no TLS session, so that no caller comes in without its certificate', async (_, mutual) => {
+    credentials = await federation.endpoint(mutual);
     const { certificate } = await federation.client('operator');
     if (certificate === undefined) throw new Error('a client has a certificate');
+    const options = mutual ? { key: certificate.key, cert: certificate.chain } : {};
     const port = await open();
-    const tickets: Buffer[] = [];
-    const first = await tls(port, { key: certificate.key, cert: certificate.chain });
-    first.on('session', (ticket) => tickets.push(ticket));
-    await listAs(port, await federation.client('auditor'));
-    const session = tickets.at(-1) ?? first.getSession();
-    const second = await tls(port, {
-      key: certificate.key,
-      cert: certificate.chain,
-      ...(session !== undefined && { session }),
-    });
-    expect(second.isSessionReused()).toBe(false);
+    const first = await tls(port, options);
+    const session = await ticketOf(first);
+    const again = await tls(port, { ...options, session });
+    expect(again.isSessionReused()).toBe(false);
+    if (!mutual) return;
+    const bare = await tls(port, { session });
+    expect(bare.isSessionReused()).toBe(false);
+    await once(bare, 'error');
   });
 
   it('shows a replaced certificate to new connections', async () => {

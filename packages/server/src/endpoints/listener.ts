@@ -1,6 +1,7 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
+import { networkOf } from './network.js';
 
 /** Where an endpoint listens and how many connections it holds. */
 export interface ListenOptions {
@@ -57,30 +58,31 @@ function listenFailed({ host, port }: ListenOptions, cause: Error): MusterError 
   );
 }
 
-/** The open connections, so many of each address. */
+/** The open connections, so many of each network; see networkOf. */
 class Connections {
-  readonly #maxPerAddress: number;
-  readonly #byAddress = new Map<string, Set<Socket>>();
+  readonly #maxPerNetwork: number;
+  readonly #byNetwork = new Map<string, Set<Socket>>();
 
-  constructor(maxPerAddress: number) {
-    this.#maxPerAddress = maxPerAddress;
+  constructor(maxPerNetwork: number) {
+    this.#maxPerNetwork = maxPerNetwork;
   }
 
-  /** False when its address has as many as it may, or when it is gone already. */
+  /** False when its network has as many as it may, or when it is gone already. */
   add(socket: Socket): boolean {
     const address = socket.remoteAddress;
     if (address === undefined) return false;
-    const open = this.#byAddress.get(address) ?? new Set();
-    if (open.size >= this.#maxPerAddress) return false;
-    this.#byAddress.set(address, open.add(socket));
+    const network = networkOf(address);
+    const open = this.#byNetwork.get(network) ?? new Set();
+    if (open.size >= this.#maxPerNetwork) return false;
+    this.#byNetwork.set(network, open.add(socket));
     socket.once('close', () => {
       open.delete(socket);
-      if (open.size === 0) this.#byAddress.delete(address);
+      if (open.size === 0) this.#byNetwork.delete(network);
     });
     return true;
   }
 
   destroy(): void {
-    for (const open of this.#byAddress.values()) for (const socket of open) socket.destroy();
+    for (const open of this.#byNetwork.values()) for (const socket of open) socket.destroy();
   }
 }

@@ -9,6 +9,7 @@ import type { Clock } from '@muster/shared/clock.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { toStatus } from '@muster/shared/grpc/status.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
+import { networkOf } from '../endpoints/network.js';
 import { authorize } from './authorization.js';
 import { setCallState, type CallState } from './call-state.js';
 import type { Authenticate, Caller } from './caller.js';
@@ -21,7 +22,7 @@ export interface Guard {
   readonly authenticate?: Authenticate;
   /** The calls of authenticated callers, which end when their certificates do. */
   readonly liveCalls: LiveCalls;
-  /** By address, before authentication. */
+  /** By network of the address, before authentication. */
   readonly addressLimit: RateLimiter;
   /** By identity, after it. */
   readonly callerLimit: RateLimiter;
@@ -66,7 +67,7 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
     };
     const admit = async (metadata: Metadata, next: (metadata: Metadata) => void): Promise<void> => {
       try {
-        guard.addressLimit.take(state.address);
+        guard.addressLimit.take(networkOf(state.address));
         const caller = await guard.authenticate?.(call.getAuthContext().sslPeerCertificate);
         if (caller !== undefined) {
           state = { ...state, caller };

@@ -46,7 +46,7 @@ export class FakeCommands implements Commands {
       (sent) => sent.participant === participant && sent.action.$case === kind,
     );
     if (command === undefined) throw new Error(`no ${kind} was sent to ${participant}`);
-    for (const listener of this.#listeners) await listener({ ...command, outcome, reasons });
+    for (const listener of this.#listeners) await listener({ ...command, epoch: 0, outcome, reasons });
   }
 }
 

@@ -2,9 +2,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { Admission, type AdmissionOptions } from '@muster/server/admission/admission.js';
 import type { JobState } from '@muster/server/admission/job-state.js';
 import { auditLog } from '@muster/server/audit/log.js';
-import type { Signer } from '@muster/server/ports.js';
+import type { Signer, Speaker } from '@muster/server/ports.js';
 import { Responses } from '@muster/server/responses/responses.js';
 import { Shutdown } from '@muster/server/shutdown/shutdown.js';
+import { insertParticipant } from '@muster/server/store/participants.js';
 import type { Store } from '@muster/server/store/store.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Reason } from '@muster/shared/reasons.js';
@@ -59,6 +60,9 @@ export async function federation({
   const commands = new FakeCommands();
   const clock = new FakeClock();
   const store = await memoryStore();
+  await store.transaction(async (tx) => {
+    for (const name of sites) await insertParticipant(tx, { name, role: 'site', invited_at: 0 });
+  });
   const leases = new Map(sites.map((site) => [site, 3_600_000]));
   const leaseEndsAt = (participant: string): number => leases.get(participant) ?? 0;
   const options: AdmissionOptions = {
@@ -82,6 +86,11 @@ export async function federation({
   const shutdown = new Shutdown({ ...options, admission, endServer: () => void (ended.count += 1) });
   const responses = new Responses({ ...options, admission, shutdown, actor: testSigner.issuer });
   return { registry, commands, clock, store, admission, responses, shutdown, options, leases, ended };
+}
+
+/** A site in its newest session. */
+export function speaker(participant: string): Speaker {
+  return { participant, epoch: 0 };
 }
 
 /** Registers a job at the sites named. */
@@ -113,7 +122,7 @@ export async function admit(
     for (const site of state.spec.participants) {
       const refused = refusals[site];
       await parts.admission.siteEvents.onJobCheck(
-        site,
+        speaker(site),
         id,
         state.generation,
         refused === undefined,
@@ -133,7 +142,7 @@ export async function running(
   await submit(parts, id, participants);
   const { generation } = await admit(parts, id);
   for (const site of participants) {
-    await parts.admission.siteEvents.onJobReport(site, id, generation, 'RUNNING', 0, []);
+    await parts.admission.siteEvents.onJobReport(speaker(site), id, generation, 'RUNNING', 0, []);
   }
   return stateOf(parts, id);
 }

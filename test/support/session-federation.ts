@@ -1,5 +1,5 @@
 import { CommandQueue } from '@muster/server/commands/command-queue.js';
-import type { CommandResult, JobEvents } from '@muster/server/ports.js';
+import type { CommandResult, JobEvents, Speaker } from '@muster/server/ports.js';
 import { Connections, type Downstream } from '@muster/server/sessions/connections.js';
 import { SessionHub } from '@muster/server/sessions/hub.js';
 import { TrustPush } from '@muster/server/sessions/trust-push.js';
@@ -25,11 +25,15 @@ export const leaseTtlMs = 60_000;
 /** What the server adds to a lease, ms. */
 export const leaseMarginMs = 15_000;
 
+/** What was said in a session, with who said it. */
+type Said<E extends Exclude<keyof JobEvents, 'permitsOf'>> =
+  Parameters<JobEvents[E]> extends [Speaker, ...infer Rest] ? [string, ...Rest] : never;
+
 /** What the sessions told the jobs. */
 export interface JobRecord {
-  readonly checks: Parameters<JobEvents['onJobCheck']>[];
-  readonly reports: Parameters<JobEvents['onJobReport']>[];
-  readonly running: Parameters<JobEvents['onRunningJobs']>[];
+  readonly checks: Said<'onJobCheck'>[];
+  readonly reports: Said<'onJobReport'>[];
+  readonly running: Said<'onRunningJobs'>[];
   permits: ReturnType<JobEvents['permitsOf']>;
 }
 
@@ -75,9 +79,9 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
     signer,
     trust,
     jobs: {
-      onJobCheck: async (...check) => void jobs.checks.push(check),
-      onJobReport: async (...report) => void jobs.reports.push(report),
-      onRunningJobs: async (...running) => void jobs.running.push(running),
+      onJobCheck: async ({ participant }, ...check) => void jobs.checks.push([participant, ...check]),
+      onJobReport: async ({ participant }, ...report) => void jobs.reports.push([participant, ...report]),
+      onRunningJobs: async ({ participant }, ...running) => void jobs.running.push([participant, ...running]),
       permitsOf: () => jobs.permits,
     },
     failures: { report: async (failure) => void failures.push(failure) },

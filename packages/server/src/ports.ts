@@ -78,9 +78,14 @@ export interface Registry {
 /** What a command asks for. */
 export type CommandAction = NonNullable<Command['action']>;
 
-/** What became of a command. */
-export interface CommandResult {
+/** The session that something was said in. What it says is written only while it is the participant's newest. */
+export interface Speaker {
   readonly participant: string;
+  readonly epoch: number;
+}
+
+/** What became of a command. */
+export interface CommandResult extends Speaker {
   readonly seq: number;
   readonly action: CommandAction;
   readonly outcome: 'RECEIVED' | 'APPLIED' | 'FAILED' | 'REJECTED';
@@ -108,11 +113,11 @@ export interface Sessions {
   drain(): void;
 }
 
-/** What an agent reports about a job outside of command acknowledgements. */
+/** What an agent reports about a job outside of command acknowledgements. Errors: SESSION_FENCED. */
 export interface JobEvents {
   /** A site's own answer to CheckJob. */
   onJobCheck(
-    participant: string,
+    speaker: Speaker,
     jobId: string,
     generation: number,
     accepted: boolean,
@@ -120,7 +125,7 @@ export interface JobEvents {
   ): Promise<void>;
   /** A change of a job's process at a site. */
   onJobReport(
-    participant: string,
+    speaker: Speaker,
     jobId: string,
     generation: number,
     state: 'RUNNING' | 'COMPLETED' | 'FAILED' | 'STOPPED',
@@ -133,7 +138,7 @@ export interface JobEvents {
   ): readonly { readonly jobId: string; readonly generation: number; readonly permit: string }[];
   /** A site says which jobs run there, when its session opens. */
   onRunningJobs(
-    participant: string,
+    speaker: Speaker,
     running: readonly { readonly jobId: string; readonly generation: number }[],
   ): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Admission } from '@muster/server/admission/admission.js';
+import { updateParticipant } from '@muster/server/store/participants.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { reason } from '@muster/shared/reasons.js';
 import { verifyPermit } from '@muster/shared/tokens/permit.js';
@@ -13,6 +14,7 @@ import {
   longestLeaseMs,
   operator,
   running,
+  speaker,
   stateOf,
   submit,
   testSigner,
@@ -99,8 +101,8 @@ describe('the check of the sites', () => {
     await submit(parts, 'job-1', ['site-1', 'site-2', 'site-3']);
     const decision = parts.admission.admit('job-1', operator);
     await parts.clock.advance(0);
-    await parts.admission.siteEvents.onJobCheck('site-1', 'job-1', 1, true, []);
-    await parts.admission.siteEvents.onJobCheck('site-2', 'job-1', 1, false, [
+    await parts.admission.siteEvents.onJobCheck(speaker('site-1'), 'job-1', 1, true, []);
+    await parts.admission.siteEvents.onJobCheck(speaker('site-2'), 'job-1', 1, false, [
       reason('SERVER_UNPROVEN', { participant: 'server' }),
     ]);
     await parts.clock.advance(checkTimeoutMs);
@@ -124,9 +126,9 @@ describe('the check of the sites', () => {
     await submit(parts, 'job-1', both);
     const decision = parts.admission.admit('job-1', operator);
     await parts.clock.advance(0);
-    await parts.admission.siteEvents.onJobCheck('site-1', 'job-1', 1, true, []);
+    await parts.admission.siteEvents.onJobCheck(speaker('site-1'), 'job-1', 1, true, []);
     parts.registry.refuse('site-1', reason('ATTESTATION_EXPIRED'));
-    await parts.admission.siteEvents.onJobCheck('site-2', 'job-1', 1, true, []);
+    await parts.admission.siteEvents.onJobCheck(speaker('site-2'), 'job-1', 1, true, []);
     const { state } = await decision;
     expect(state.phase).toBe('blocked');
     expect(codes(state.reasons)).toContain('ATTESTATION_EXPIRED');
@@ -142,7 +144,7 @@ describe('the check of the sites', () => {
     const first = parts.admission.admit('job-1', operator);
     const second = parts.admission.admit('job-1', operator);
     await parts.clock.advance(0);
-    await parts.admission.siteEvents.onJobCheck('site-1', 'job-1', 1, true, []);
+    await parts.admission.siteEvents.onJobCheck(speaker('site-1'), 'job-1', 1, true, []);
     expect((await first).state).toEqual((await second).state);
     expect(parts.commands.of('permitJob')).toHaveLength(1);
   });
@@ -233,7 +235,7 @@ describe('a running job', () => {
     await submit(parts, 'job-1', both);
     await admit(parts, 'job-1');
     const report = (site: string, state: 'RUNNING' | 'COMPLETED'): Promise<void> =>
-      parts.admission.siteEvents.onJobReport(site, 'job-1', 1, state, 0, []);
+      parts.admission.siteEvents.onJobReport(speaker(site), 'job-1', 1, state, 0, []);
     await report('site-1', 'RUNNING');
     expect((await stateOf(parts, 'job-1')).phase).toBe('running');
     await report('site-1', 'COMPLETED');
@@ -247,9 +249,9 @@ describe('a running job', () => {
   it('has failed when all have ended and one failed', async () => {
     const parts = await federation();
     await running(parts, 'job-1', both);
-    await parts.admission.siteEvents.onJobReport('site-1', 'job-1', 1, 'FAILED', 137, []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-1'), 'job-1', 1, 'FAILED', 137, []);
     expect((await stateOf(parts, 'job-1')).phase).toBe('running');
-    await parts.admission.siteEvents.onJobReport('site-2', 'job-1', 1, 'COMPLETED', 0, []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-2'), 'job-1', 1, 'COMPLETED', 0, []);
     const job = await stateOf(parts, 'job-1');
     expect(job.phase).toBe('failed');
     expect(job.sites['site-1']).toMatchObject({ run: 'failed', exitCode: 137 });
@@ -265,7 +267,7 @@ describe('a running job', () => {
     await parts.commands.answer('site-1', 'stopJob');
     await parts.commands.answer('site-2', 'stopJob', 'FAILED', [reason('JOB_STOP_INCOMPLETE')]);
     expect((await stateOf(parts, 'job-1')).phase).toBe('stopping');
-    await parts.admission.siteEvents.onJobReport('site-2', 'job-1', 1, 'STOPPED', 0, []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-2'), 'job-1', 1, 'STOPPED', 0, []);
     expect((await stateOf(parts, 'job-1')).phase).toBe('stopped');
   });
 
@@ -322,20 +324,39 @@ describe('a running job', () => {
   });
 });
 
+describe('what a site says in a session that is not its newest', () => {
+  it('changes nothing', async () => {
+    const parts = await federation();
+    await running(parts, 'job-1', ['site-1']);
+    await parts.store.transaction((tx) => updateParticipant(tx, 'site-1', { epoch: 1 }));
+    const { siteEvents } = parts.admission;
+    const old = speaker('site-1');
+    const said = [
+      siteEvents.onJobReport(old, 'job-1', 1, 'COMPLETED', 0, []),
+      siteEvents.onRunningJobs(old, [{ jobId: 'job-1', generation: 9 }]),
+      parts.commands.answer('site-1', 'permitJob', 'REJECTED', [reason('LEASE_EXPIRED')]),
+    ];
+    const codesOf = said.map((each) => each.catch(({ code }: MusterError) => code));
+    expect(await Promise.all(codesOf)).toEqual(['SESSION_FENCED', 'SESSION_FENCED', 'SESSION_FENCED']);
+    expect((await stateOf(parts, 'job-1')).phase).toBe('running');
+    expect(parts.commands.of('stopJob')).toEqual([]);
+  });
+});
+
 describe('what a site runs without a permit', () => {
   it('is stopped when the server does not know the job', async () => {
     const parts = await federation();
-    await parts.admission.siteEvents.onJobReport('site-1', 'ghost', 4, 'RUNNING', 0, []);
-    await parts.admission.siteEvents.onRunningJobs('site-1', [{ jobId: 'ghost-2', generation: 1 }]);
+    await parts.admission.siteEvents.onJobReport(speaker('site-1'), 'ghost', 4, 'RUNNING', 0, []);
+    await parts.admission.siteEvents.onRunningJobs(speaker('site-1'), [{ jobId: 'ghost-2', generation: 1 }]);
     expect(parts.commands.of('stopJob')).toEqual(['site-1 ghost/4', 'site-1 ghost-2/1']);
   });
 
   it('is stopped when the site is none of the job, or the job has ended', async () => {
     const parts = await federation();
     await running(parts, 'job-1', ['site-1']);
-    await parts.admission.siteEvents.onJobReport('site-2', 'job-1', 1, 'RUNNING', 0, []);
-    await parts.admission.siteEvents.onJobReport('site-1', 'job-1', 1, 'COMPLETED', 0, []);
-    await parts.admission.siteEvents.onRunningJobs('site-1', [{ jobId: 'job-1', generation: 1 }]);
+    await parts.admission.siteEvents.onJobReport(speaker('site-2'), 'job-1', 1, 'RUNNING', 0, []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-1'), 'job-1', 1, 'COMPLETED', 0, []);
+    await parts.admission.siteEvents.onRunningJobs(speaker('site-1'), [{ jobId: 'job-1', generation: 1 }]);
     expect(parts.commands.of('stopJob')).toEqual(['site-2 job-1/1', 'site-1 job-1/1']);
   });
 
@@ -344,7 +365,7 @@ describe('what a site runs without a permit', () => {
     await submit(parts, 'job-1', both);
     const decision = parts.admission.admit('job-1', operator);
     await parts.clock.advance(0);
-    await parts.admission.siteEvents.onJobReport('site-1', 'job-1', 1, 'RUNNING', 0, []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-1'), 'job-1', 1, 'RUNNING', 0, []);
     expect((await decision).state.phase).toBe('blocked');
     expect((await admit(parts, 'job-1')).generation).toBe(2);
   });
@@ -353,8 +374,8 @@ describe('what a site runs without a permit', () => {
     const parts = await federation();
     await running(parts, 'job-1', ['site-1']);
     await running(parts, 'job-2', ['site-1']);
-    await parts.admission.siteEvents.onRunningJobs('site-1', []);
-    await parts.admission.siteEvents.onJobReport('site-1', 'job-2', 1, 'COMPLETED', 0, []);
+    await parts.admission.siteEvents.onRunningJobs(speaker('site-1'), []);
+    await parts.admission.siteEvents.onJobReport(speaker('site-1'), 'job-2', 1, 'COMPLETED', 0, []);
     await parts.clock.advance(10_000);
     expect(await stateOf(parts, 'job-1')).toMatchObject({ phase: 'failed' });
     expect(codes((await stateOf(parts, 'job-1')).reasons)).toEqual(['JOB_SUPERVISION_LOST']);
@@ -412,7 +433,7 @@ describe('a dry run', () => {
       expect(action.value).toMatchObject({ dryRun: true });
       expect(action.value.jobId).toMatch(/^dry-run\.[0-9a-f-]+$/);
       await parts.admission.siteEvents.onJobCheck(
-        participant,
+        speaker(participant),
         action.value.jobId,
         1,
         participant === 'site-1',
@@ -438,7 +459,7 @@ describe('a dry run', () => {
     await parts.clock.advance(0);
     const { action } = parts.commands.sent.at(-1) ?? {};
     const jobId = action?.$case === 'checkJob' ? action.value.jobId : '';
-    await parts.admission.siteEvents.onJobCheck('site-1', jobId, 1, true, []);
+    await parts.admission.siteEvents.onJobCheck(speaker('site-1'), jobId, 1, true, []);
     expect(await answered).toMatchObject({ admitted: true, reasons: [] });
   });
 

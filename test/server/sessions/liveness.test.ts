@@ -21,13 +21,14 @@ describe('liveness', () => {
     await store.transaction((tx) => insertParticipant(tx, { name: 'site-1', role: 'site', invited_at: 0 }));
   });
 
+  const site = { participant: 'site-1', epoch: 0 };
   const lastSeen = async (): Promise<number | null | undefined> =>
     (await store.transaction((tx) => selectParticipant(tx, 'site-1')))?.last_seen_at;
 
   it('tells once when nothing was heard for as long as allowed', async () => {
-    liveness.heard('site-1', 30_000);
+    liveness.heard(site, 30_000);
     await clock.advance(29_999);
-    liveness.heard('site-1', 30_000);
+    liveness.heard(site, 30_000);
     await clock.advance(29_999);
     expect(silent).toEqual([]);
     await clock.advance(100_000);
@@ -35,7 +36,7 @@ describe('liveness', () => {
   });
 
   it('expects nothing of who has left', async () => {
-    liveness.heard('site-1', 30_000);
+    liveness.heard(site, 30_000);
     liveness.forget('site-1');
     await clock.advance(100_000);
     expect(silent).toEqual([]);
@@ -43,16 +44,22 @@ describe('liveness', () => {
 
   it('writes down who was seen, some seconds later and together', async () => {
     const seenAt = clock.now().getTime();
-    liveness.heard('site-1', 30_000);
+    liveness.heard(site, 30_000);
     await clock.advance(4_999);
     expect(await lastSeen()).toBeNull();
     await clock.advance(1);
     expect(await lastSeen()).toBe(seenAt);
   });
 
+  it('writes down nothing that a session says which is not the newest', async () => {
+    liveness.heard({ ...site, epoch: 1 }, 30_000);
+    await clock.advance(5_000);
+    expect(await lastSeen()).toBeNull();
+  });
+
   it('goes on when the store fails', async () => {
     await store.close();
-    liveness.heard('site-1', 30_000);
+    liveness.heard(site, 30_000);
     await clock.advance(30_000);
     expect(silent).toEqual(['site-1']);
   });

@@ -319,6 +319,18 @@ describe('a session', () => {
     ]);
   });
 
+  it('reports them also when the server was started again in between', async () => {
+    await server.open(site, { bootId: 'boot-1' });
+    server.verification.stop();
+    server.hub.stop();
+    const restarted = await createSessions({ before: server });
+    await restarted.open(site, { bootId: 'boot-2' });
+    expect(restarted.failures).toEqual([]);
+    await restarted.open(site, { bootId: 'boot-1' });
+    await until(() => restarted.failures.length > 0);
+    expect(restarted.failures).toMatchObject([{ reasons: [{ code: 'PARTICIPANT_CLONED' }] }]);
+  });
+
   it('refuses a certificate of an earlier enrolment', async () => {
     const stream = await server.open(presenter('site-1'));
     expect((await stream.end())?.code).toBe('CERTIFICATE_REVOKED');

@@ -155,7 +155,7 @@ export class Admission {
 
   /** Ends a job at every site; does nothing when it has ended. Errors: JOB_UNKNOWN. */
   stop(jobId: string, reasons: readonly Reason[], actor: string, comment?: string): Promise<JobRecord> {
-    return this.#board.apply(jobId, { type: 'stop_requested', reasons }, actor, comment);
+    return this.#board.apply(jobId, { type: 'stop_requested', reasons }, actor, { comment });
   }
 
   /**

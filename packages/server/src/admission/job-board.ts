@@ -33,6 +33,14 @@ export interface JobBoardOptions {
   readonly stopGraceMs: number;
 }
 
+/** How an event is applied. */
+export interface ApplyOptions {
+  /** For the audit log. */
+  readonly comment?: string | undefined;
+  /** Rejects, in the transaction of the decision, when nothing may be decided. */
+  readonly condition?: (tx: Transaction) => Promise<void>;
+}
+
 type JobListener = (record: JobRecord) => void;
 type EffectListener = (state: JobState, effect: JobEffect) => void;
 
@@ -99,15 +107,16 @@ export class JobBoard {
   /**
    * Decides an event and carries out what follows. A function is given the job as it is and returns the event, or
    * undefined for none; what it throws is thrown on. `actor` is the SPIFFE id of who caused it.
-   * Errors: JOB_UNKNOWN, STORE_*.
+   * Errors: JOB_UNKNOWN, STORE_*, those of the condition.
    */
   async apply(
     jobId: string,
     event: JobEvent | ((state: JobState) => JobEvent | undefined),
     actor: string,
-    comment?: string,
+    { comment, condition }: ApplyOptions = {},
   ): Promise<JobRecord> {
     return this.#options.store.transaction(async (tx) => {
+      await condition?.(tx);
       const record = await existing(tx, jobId);
       const decided = typeof event === 'function' ? event(record.state) : event;
       return decided === undefined ? record : this.#decide(tx, record, decided, actor, comment);

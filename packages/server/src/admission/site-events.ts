@@ -3,8 +3,9 @@ import { MusterError } from '@muster/shared/errors.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
-import type { CommandResult, Commands, JobEvents } from '../ports.js';
-import type { Store } from '../store/store.js';
+import type { CommandResult, Commands, JobEvents, Speaker } from '../ports.js';
+import { requireCurrentEpoch } from '../store/participants.js';
+import type { Store, Transaction } from '../store/store.js';
 import type { DryRuns } from './dry-run.js';
 import type { JobBoard } from './job-board.js';
 import { stopJobCommand } from './job-commands.js';
@@ -37,21 +38,22 @@ export class SiteEvents implements JobEvents {
   }
 
   async onJobCheck(
-    participant: string,
+    speaker: Speaker,
     jobId: string,
     generation: number,
     accepted: boolean,
     reasons: readonly Reason[],
   ): Promise<void> {
     const { dryRuns, logger } = this.#options;
+    const { participant } = speaker;
     const codes = reasons.map(({ code }) => code);
     logger.info('job.check', { job: jobId, generation, participant, accepted, reasons: codes });
     const event = { type: 'site_checked', participant, generation, accepted, reasons } as const;
-    if (!dryRuns.answer(jobId, event)) await this.#apply(participant, jobId, event);
+    if (!dryRuns.answer(jobId, event)) await this.#apply(speaker, jobId, event);
   }
 
   async onJobReport(
-    participant: string,
+    speaker: Speaker,
     jobId: string,
     generation: number,
     state: keyof typeof runOf,
@@ -59,8 +61,8 @@ export class SiteEvents implements JobEvents {
     reasons: readonly Reason[],
   ): Promise<void> {
     const run = runOf[state];
-    this.#options.reactions.explained(jobId, participant);
-    const known = await this.#apply(participant, jobId, {
+    const { participant } = speaker;
+    const known = await this.#apply(speaker, jobId, {
       type: 'site_reported',
       participant,
       generation,
@@ -68,6 +70,7 @@ export class SiteEvents implements JobEvents {
       exitCode,
       reasons: about(participant, reasons),
     });
+    this.#options.reactions.explained(jobId, participant);
     if (!known && run === 'running') await this.#stopStranger(participant, jobId, generation);
   }
 
@@ -82,28 +85,30 @@ export class SiteEvents implements JobEvents {
   }
 
   async onRunningJobs(
-    participant: string,
+    speaker: Speaker,
     running: readonly { readonly jobId: string; readonly generation: number }[],
   ): Promise<void> {
     const { board } = this.#options;
+    const { participant } = speaker;
     for (const { jobId, generation } of running) {
-      const known = await this.#apply(participant, jobId, { type: 'site_resumed', participant, generation });
+      const known = await this.#apply(speaker, jobId, { type: 'site_resumed', participant, generation });
       if (!known) await this.#stopStranger(participant, jobId, generation);
     }
     const listed = new Set(running.map(({ jobId }) => jobId));
     for (const { state } of board.active()) {
       if (listed.has(state.id) || siteOf(state, participant).run !== 'running') continue;
-      await this.#apply(participant, state.id, { type: 'site_resumed', participant, generation: undefined });
+      await this.#apply(speaker, state.id, { type: 'site_resumed', participant, generation: undefined });
     }
   }
 
-  async #onResult({ participant, action, outcome, reasons: given }: CommandResult): Promise<void> {
+  async #onResult(result: CommandResult): Promise<void> {
+    const { participant, action, outcome, reasons: given } = result;
     const reasons = about(participant, given);
     const refused = outcome === 'FAILED' || outcome === 'REJECTED';
     switch (action.$case) {
       case 'checkJob': {
         const { jobId, generation } = action.value;
-        if (refused) await this.onJobCheck(participant, jobId, Number(generation), false, reasons);
+        if (refused) await this.onJobCheck(result, jobId, Number(generation), false, reasons);
         return;
       }
       case 'permitJob': {
@@ -111,16 +116,16 @@ export class SiteEvents implements JobEvents {
         if (!refused || permit === undefined) return;
         const generation = Number(permit.generation);
         const event = { type: 'permit_refused', participant, generation, reasons } as const;
-        await this.#apply(participant, permit.jobId, event);
+        await this.#apply(result, permit.jobId, event);
         return;
       }
       case 'stopJob': {
         const { jobId, generation: through } = action.value;
         const generation = Number(through);
         if (outcome === 'APPLIED') {
-          await this.#apply(participant, jobId, { type: 'stop_applied', participant, generation });
+          await this.#apply(result, jobId, { type: 'stop_applied', participant, generation });
         } else if (refused) {
-          await this.#apply(participant, jobId, { type: 'stop_failed', participant, generation, reasons });
+          await this.#apply(result, jobId, { type: 'stop_failed', participant, generation, reasons });
         }
         return;
       }
@@ -134,11 +139,12 @@ export class SiteEvents implements JobEvents {
   }
 
   /** Applies an event of a site; false when the job is unknown, or the site is none of its participants. */
-  async #apply(participant: string, jobId: string, event: JobEvent): Promise<boolean> {
+  async #apply({ participant, epoch }: Speaker, jobId: string, event: JobEvent): Promise<boolean> {
     const { board, trustDomain } = this.#options;
     const actor = formatSpiffeId({ trustDomain, role: 'site', name: participant });
     try {
-      const { state } = await board.apply(jobId, event, actor);
+      const condition = (tx: Transaction): Promise<void> => requireCurrentEpoch(tx, participant, epoch);
+      const { state } = await board.apply(jobId, event, actor, { condition });
       return Object.hasOwn(state.sites, participant);
     } catch (error) {
       if (error instanceof MusterError && error.code === 'JOB_UNKNOWN') return false;

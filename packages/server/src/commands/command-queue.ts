@@ -15,7 +15,7 @@ import {
   selectUnfinished,
   selectUnfinishedPermits,
 } from '../store/commands.js';
-import { isCurrentEpoch, takeSequenceNumber } from '../store/participants.js';
+import { requireCurrentEpoch, takeSequenceNumber } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
 import { decodeCommand, encodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
 import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type Outcome } from './decide.js';
@@ -160,7 +160,8 @@ export class CommandQueue implements Commands {
     if (outcome === 'REJECTED') logger.warn('command.rejected', fields);
     else logger.info('command.acknowledged', fields);
     try {
-      for (const listener of this.#listeners) await listener({ participant, seq, action, outcome, reasons });
+      for (const listener of this.#listeners)
+        await listener({ participant, epoch, seq, action, outcome, reasons });
       if (outcome !== 'RECEIVED') await this.#finish(participant, epoch, acknowledgement);
     } catch (error) {
       logger.error('command.failed', { ...fields, ...errorFields(error) });
@@ -176,7 +177,7 @@ export class CommandQueue implements Commands {
     const { store, clock } = this.#dependencies;
     const at = clock.now().getTime();
     await store.transaction(async (tx) => {
-      if (!(await isCurrentEpoch(tx, participant, epoch))) throw refusal('SESSION_FENCED', { participant });
+      await requireCurrentEpoch(tx, participant, epoch);
       await finishCommand(tx, participant, seq, { outcome, reasons: JSON.stringify(reasons), at });
       await advanceCursor(tx, participant);
       await pruneCommands(tx, participant, at - retentionMs);

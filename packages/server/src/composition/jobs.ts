@@ -6,8 +6,8 @@ import type { Outbox } from '../sessions/connections.js';
 import { Shutdown } from '../shutdown/shutdown.js';
 import type { Foundation } from './foundation.js';
 
-/** How long processes take to end after SIGKILL, and clocks may differ, ms. */
-const endingMs = 5_000;
+/** How long processes take to end after SIGKILL, or a supervisor to notice that its agent hangs, ms. */
+const endingMs = 10_000;
 
 /** The parts that permit jobs and take permission back. */
 export interface JobParts {

@@ -17,6 +17,11 @@ interface Known {
 export class CloneWatch {
   readonly #known = new Map<string, Known>();
 
+  /** Notes the process of a participant's latest session with an earlier process of this server. */
+  remember(participant: string, bootId: string): void {
+    this.#known.set(participant, { bootId, earlier: [], provenEpoch: 0 });
+  }
+
   /** Whether a Hello betrays a second process of the same participant. */
   greets(participant: string, { bootId, lastEpoch }: Pick<Hello, 'bootId' | 'lastEpoch'>): boolean {
     const known = this.#known.get(participant);

@@ -65,7 +65,9 @@ export class SessionHub implements Sessions {
     const { store, leaseTtlMs } = this.#options;
     const participants = await store.transaction((tx) => selectParticipants(tx));
     for (const { name, role, boot_id } of participants) {
-      if (role === 'site' && boot_id !== null) this.#parts.liveness.expect(name, leaseTtlMs);
+      if (role !== 'site' || boot_id === null) continue;
+      this.#parts.liveness.expect(name, leaseTtlMs);
+      this.#parts.clones.remember(name, boot_id);
     }
   }
 

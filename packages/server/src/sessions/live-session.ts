@@ -155,7 +155,7 @@ export class LiveSession implements Connection {
         return this.#acknowledge(effect.ack);
       case 'check': {
         const { jobId, generation, accepted, reasons } = effect.check;
-        return jobs.onJobCheck(site, jobId, Number(generation), accepted, reasonsFrom(reasons, site));
+        return jobs.onJobCheck(this, jobId, Number(generation), accepted, reasonsFrom(reasons, site));
       }
       case 'report':
         return this.#report(effect.report);
@@ -177,12 +177,12 @@ export class LiveSession implements Connection {
     const cloned = clones.greets(site, hello);
     logger.info('session.opened', { participant: site, epoch: this.#epoch, boot_id: hello.bootId, cloned });
     if (this.#state.phase !== 'open') return this.#cleanUp();
-    liveness.heard(site, this.#allowedMs);
+    liveness.heard(this, this.#allowedMs);
     const running = hello.runningJobs.map(({ jobId, generation }) => ({
       jobId,
       generation: Number(generation),
     }));
-    await jobs.onRunningJobs(site, running);
+    await jobs.onRunningJobs(this, running);
     commands.flush([site]);
     verification.sessionOpened(site);
     this.#parts.trust.greeted(site, hello.trustBundleDigest, this.#caller.authority);
@@ -207,7 +207,7 @@ export class LiveSession implements Connection {
   #beat(seq: bigint): void {
     const { registry, leases, liveness, clones, commands, clock } = this.#parts;
     const site = this.participant;
-    liveness.heard(site, this.#allowedMs);
+    liveness.heard(this, this.#allowedMs);
     clones.uses(site, this.#epoch);
     registry.setLiveness(site, { lastSeenAt: clock.now() });
     const leaseRenewed = registry.standing(site).admissible;
@@ -244,7 +244,7 @@ export class LiveSession implements Connection {
     if (known === undefined) return;
     const site = this.participant;
     const said = reasonsFrom(reasons, site);
-    await this.#parts.jobs.onJobReport(site, jobId, Number(generation), known, exitCode, said);
+    await this.#parts.jobs.onJobReport(this, jobId, Number(generation), known, exitCode, said);
   }
 
   /** Removes the tokens of an agent that ends for good. Should that fail, its silence has the same effect later. */

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '@muster/shared/clock.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
-import { updateParticipant } from '../store/participants.js';
+import { recordSeen } from '../store/participants.js';
+import type { Speaker } from '../ports.js';
 import type { Store } from '../store/store.js';
 
 /** How often it is written down who was seen, ms. */
@@ -19,17 +20,17 @@ export interface LivenessOptions {
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #deadlines = new Map<string, Timer>();
-  readonly #seen = new Map<string, number>();
+  readonly #seen = new Map<string, { readonly epoch: number; readonly at: number }>();
   #flush: Timer | undefined;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
   }
 
-  /** Notes a sign of life; the next one must follow within `allowedMs`. */
-  heard(participant: string, allowedMs: number): void {
+  /** Notes a sign of life in a session; the next one must follow within `allowedMs`. */
+  heard({ participant, epoch }: Speaker, allowedMs: number): void {
     const { clock } = this.#options;
-    this.#seen.set(participant, clock.now().getTime());
+    this.#seen.set(participant, { epoch, at: clock.now().getTime() });
     this.#flush ??= clock.schedule(flushMs, () => void this.#write());
     this.expect(participant, allowedMs);
   }
@@ -65,7 +66,7 @@ export class Liveness {
     this.#flush = undefined;
     try {
       await store.transaction(async (tx) => {
-        for (const [name, at] of seen) await updateParticipant(tx, name, { last_seen_at: at });
+        for (const [name, { epoch, at }] of seen) await recordSeen(tx, name, epoch, at);
       });
     } catch (error) {
       logger.warn('session.liveness_unwritten', errorFields(error));

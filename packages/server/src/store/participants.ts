@@ -1,3 +1,4 @@
+import { refusal } from '@muster/shared/errors.js';
 import { revokeCertificates } from './certificates.js';
 import type { ParticipantRow } from './schema.js';
 import type { Transaction } from './store.js';
@@ -57,6 +58,21 @@ export async function updateParticipant(
 export async function isCurrentEpoch(tx: Transaction, name: string, epoch: number): Promise<boolean> {
   const row = await tx.selectFrom('participants').select('epoch').where('name', '=', name).executeTakeFirst();
   return row?.epoch === epoch;
+}
+
+/** Requires that a session is still the participant's newest. Errors: SESSION_FENCED. */
+export async function requireCurrentEpoch(tx: Transaction, name: string, epoch: number): Promise<void> {
+  if (!(await isCurrentEpoch(tx, name, epoch))) throw refusal('SESSION_FENCED', { participant: name });
+}
+
+/** Records when a participant was seen in a session, if that is still its newest. */
+export async function recordSeen(tx: Transaction, name: string, epoch: number, at: number): Promise<void> {
+  await tx
+    .updateTable('participants')
+    .set({ last_seen_at: at })
+    .where('name', '=', name)
+    .where('epoch', '=', epoch)
+    .execute();
 }
 
 /** Takes the next sequence number of a participant's commands; undefined when there is none of that name. */

@@ -58,6 +58,7 @@ export async function startAgent(
   const jobs = new JobSupervisor({
     instance: createHash('sha256').update(config.socket).digest('hex').slice(0, 16),
     cgroupParent: config.jobs.cgroup,
+    graceMs: config.jobs.grace,
     clock,
   });
   await jobs.endLeftovers();

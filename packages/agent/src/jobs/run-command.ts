@@ -41,9 +41,9 @@ const forwardedSignals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', '
  */
 export async function runCommand(options: RunCommandOptions): Promise<number> {
   const client = new LocalJobServiceClient(`unix:${options.socketPath}`, credentials.createInsecure(), {
-    // Notices an agent that hangs, as its death is noticed at once.
-    'grpc.keepalive_time_ms': 10_000,
-    'grpc.keepalive_timeout_ms': 20_000,
+    // Notices an agent that hangs within ten seconds, as its death is noticed at once. The server waits as long.
+    'grpc.keepalive_time_ms': 5_000,
+    'grpc.keepalive_timeout_ms': 5_000,
   });
   // Without an agent in this time the call fails, which is the answer.
   const deadline = Date.now() + options.waitMs;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +10,10 @@ import { snpVerifier } from '@muster/shared/evidence/x-snp/verifier.js';
 import { createVendor, type SimulatedVendor } from '../devices/snp/vendor.js';
 import { snpReport } from '../support/snp-report.js';
 import { eventually } from '../support/eventually.js';
+import { serveReports, type Attributes, type ServedDirectory } from '../support/report-directory.js';
 import { startSimulatedDevice, type SimulatedDevice } from '../support/simulated-device.js';
 
 const reportData = Uint8Array.from({ length: 64 }, (_, index) => index);
-
-type Attributes = Record<string, string | Uint8Array>;
 
 let root: string;
 let vendor: SimulatedVendor;
@@ -125,22 +124,8 @@ describe('with the simulated device', () => {
 });
 
 describe('with a directory served by hand', () => {
-  /** Puts attributes into every directory that is made, each in one step; `attributes` gets the number of the directory. */
-  function serve(attributes: (made: number) => Attributes): { made: () => number; close: () => void } {
-    const seen = new Set<string>();
-    const watcher = watch(directory, () => {
-      for (const name of readdirSync(directory)) {
-        if (seen.has(name)) continue;
-        seen.add(name);
-        for (const [file, content] of Object.entries(attributes(seen.size))) {
-          const target = join(directory, name, file);
-          writeFileSync(`${target}.new`, content);
-          renameSync(`${target}.new`, target);
-        }
-      }
-    });
-    return { made: () => seen.size, close: () => watcher.close() };
-  }
+  const serve = (attributes: (made: number) => Attributes): ServedDirectory =>
+    serveReports(directory, attributes);
   const healthy = {
     provider: 'sev_guest\n',
     inblob: '',

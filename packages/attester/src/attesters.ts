@@ -3,21 +3,21 @@ import { systemClock, type Clock } from '@muster/shared/clock.js';
 import type { Attester } from './attester.js';
 import { withDeadline } from './deadline.js';
 import { snpAttester, snpOptions } from './x-snp/attester.js';
+import { tdxAttester, tdxOptions } from './x-tdx/attester.js';
 
 /** The configuration of one attester: its namespace decides which other keys there are. */
-export const attesterConfigSchema = z.discriminatedUnion('namespace', [snpOptions]);
+export const attesterConfigSchema = z.discriminatedUnion('namespace', [snpOptions, tdxOptions]);
 
 /** The configuration of one attester, with all defaults filled in. */
 export type AttesterConfig = z.output<typeof attesterConfigSchema>;
 
+type Namespace = AttesterConfig['namespace'];
+type Configs = { readonly [N in Namespace]: Extract<AttesterConfig, { namespace: N }> };
+
 /** How each namespace's attester is made; one line per namespace. */
-const factories: {
-  readonly [N in AttesterConfig['namespace']]: (
-    config: Extract<AttesterConfig, { namespace: N }>,
-    clock: Clock,
-  ) => Attester;
-} = {
+const factories: { readonly [N in Namespace]: (config: Configs[N], clock: Clock) => Attester } = {
   'x-snp': snpAttester,
+  'x-tdx': tdxAttester,
 };
 
 /** The configuration of a participant's attesters: at most one per namespace. */
@@ -37,7 +37,9 @@ export function createAttesters(
   configs: readonly AttesterConfig[],
   clock: Clock = systemClock,
 ): readonly Attester[] {
-  return configs.map((config) =>
-    withDeadline(factories[config.namespace](config, clock), config.timeout, clock),
-  );
+  return configs.map((config) => withDeadline(make(config.namespace, config, clock), config.timeout, clock));
+}
+
+function make<N extends Namespace>(namespace: N, config: Configs[N], clock: Clock): Attester {
+  return factories[namespace](config, clock);
 }

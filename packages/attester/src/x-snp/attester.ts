@@ -3,8 +3,8 @@ import * as z from 'zod';
 import type { Clock } from '@muster/shared/clock.js';
 import { generationFailed, type Attester } from '../attester.js';
 import { commonOptions } from '../options.js';
-import { collectFromConfigfs } from './configfs-tsm.js';
-import { namespace } from './report.js';
+import { collectTsmReport } from '../tsm-report.js';
+import { maxCertificateTableBytes, namespace, reportBytes, toEvidence } from './report.js';
 import { collectFromSevGuest } from './sev-guest.js';
 
 /** The configuration of the attester of AMD SEV-SNP. docs/attesters.md describes it field by field. */
@@ -29,7 +29,20 @@ export function snpAttester(options: z.output<typeof snpOptions>, clock: Clock):
     namespace,
     async collect(reportData, { signal = never } = {}) {
       if (chosenInterface() === 'configfs-tsm') {
-        return await collectFromConfigfs({ path: directory, privlevel, clock }, reportData, signal);
+        const { report, auxiliary } = await collectTsmReport(
+          {
+            namespace,
+            path: directory,
+            provider: 'sev_guest',
+            privlevel,
+            maxReportBytes: reportBytes,
+            maxAuxiliaryBytes: maxCertificateTableBytes,
+            clock,
+          },
+          reportData,
+          signal,
+        );
+        return toEvidence(report, auxiliary, reportData);
       }
       return await collectFromSevGuest({ path: device, vmpl: privlevel, clock }, reportData, signal);
     },

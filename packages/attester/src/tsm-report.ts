@@ -3,17 +3,30 @@ import { mkdir, open, rmdir, type FileHandle } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { sleep, type Clock } from '@muster/shared/clock.js';
-import type { Evidence } from '@muster/shared/evidence/appraisal.js';
-import { errnoOf, generationFailed } from '../attester.js';
-import { maxCertificateTableBytes, namespace, reportBytes, toEvidence } from './report.js';
+import { errnoOf, generationFailed } from './attester.js';
 
 /** A report directory of configfs-tsm (the kernel's Documentation/ABI/testing/configfs-tsm-report). */
 export interface TsmDirectory {
+  readonly namespace: string;
   /** Usually /sys/kernel/config/tsm/report. */
   readonly path: string;
-  /** The VMPL that the report is asked for; undefined for the guest's own. */
+  /** The driver that must serve it. */
+  readonly provider: 'sev_guest' | 'tdx_guest';
+  /** The VMPL that the report is asked for; undefined for the guest's own, or where there are none. */
   readonly privlevel?: number | undefined;
+  /** The longest `outblob` that is taken, bytes. */
+  readonly maxReportBytes: number;
+  /** The longest `auxblob` that is taken, bytes; undefined where the driver has none. */
+  readonly maxAuxiliaryBytes?: number;
   readonly clock: Clock;
+}
+
+/** What the kernel gave. */
+export interface TsmReport {
+  /** `outblob`: the report or quote. */
+  readonly report: Uint8Array;
+  /** `auxblob`; empty where there is none. */
+  readonly auxiliary: Uint8Array;
 }
 
 const maxAttempts = 5;
@@ -22,50 +35,52 @@ const maxTextBytes = 4096;
 const pollMs = 5;
 
 /**
- * Collects an SNP report through configfs-tsm. Every attempt uses a directory of its own; one whose generation betrays
- * that somebody else wrote to it is discarded and repeated, at most five times.
+ * Collects a report through configfs-tsm. Every attempt uses a directory of its own; one whose generation betrays that
+ * somebody else wrote to it is discarded and repeated, at most five times.
  * Errors: ATTESTATION_GENERATION_FAILED; the signal's reason.
  */
-export async function collectFromConfigfs(
+export async function collectTsmReport(
   directory: TsmDirectory,
   reportData: Uint8Array,
   signal: AbortSignal,
-): Promise<Evidence> {
+): Promise<TsmReport> {
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
     if (attempt > 0) await sleep(directory.clock, pollMs * 2 ** attempt, signal);
-    const evidence = await attemptOnce(directory, reportData, signal);
-    if (evidence !== undefined) return evidence;
+    const report = await attemptOnce(directory, reportData, signal);
+    if (report !== undefined) return report;
   }
   throw generationFailed(
-    namespace,
+    directory.namespace,
     `in each of ${maxAttempts} attempts the device was busy, or another process wrote to the report directory.`,
   );
 }
 
 /** One attempt; undefined when another process interfered, or the kernel asks to try again. */
 async function attemptOnce(
-  { path, privlevel, clock }: TsmDirectory,
+  directory: TsmDirectory,
   reportData: Uint8Array,
   signal: AbortSignal,
-): Promise<Evidence | undefined> {
+): Promise<TsmReport | undefined> {
+  const { path, privlevel, maxReportBytes, maxAuxiliaryBytes } = directory;
   const entry = join(path, `muster-${process.pid}-${randomBytes(8).toString('hex')}`);
-  await step(`make ${entry}`, () => mkdir(entry));
-  const attribute = (name: string): Attribute => ({ file: join(entry, name), clock, signal });
+  await step(directory, `make ${entry}`, () => mkdir(entry));
+  const attribute = (name: string): Attribute => ({ directory, file: join(entry, name), signal });
   try {
     const provider = await readText(attribute('provider'));
-    if (provider !== 'sev_guest') {
-      throw generationFailed(
-        namespace,
-        `${path} is served by ${JSON.stringify(provider)}, not by sev_guest.`,
-      );
+    if (provider !== directory.provider) {
+      const what = `${path} is served by ${JSON.stringify(provider)}, not by ${directory.provider}.`;
+      throw generationFailed(directory.namespace, what);
     }
     if (privlevel !== undefined) await writeAttribute(attribute('privlevel'), String(privlevel));
     await writeAttribute(attribute('inblob'), reportData);
     const ownWrites = privlevel === undefined ? 1 : 2;
-    const report = await readAttribute(attribute('outblob'), reportBytes);
-    const table = await readAttribute(attribute('auxblob'), maxCertificateTableBytes);
+    const report = await readAttribute(attribute('outblob'), maxReportBytes);
+    const auxiliary =
+      maxAuxiliaryBytes === undefined
+        ? new Uint8Array()
+        : await readAttribute(attribute('auxblob'), maxAuxiliaryBytes);
     const generation = await readText(attribute('generation'));
-    return generation === String(ownWrites) ? toEvidence(report, table, reportData) : undefined;
+    return generation === String(ownWrites) ? { report, auxiliary } : undefined;
   } catch (error) {
     if (error instanceof DeviceBusy) return undefined;
     throw error;
@@ -77,8 +92,8 @@ async function attemptOnce(
 
 /** A file below a report directory. */
 interface Attribute {
+  readonly directory: TsmDirectory;
   readonly file: string;
-  readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
@@ -91,14 +106,15 @@ async function readText(attribute: Attribute): Promise<string> {
 
 /** Reads an attribute whole. Errors: ATTESTATION_GENERATION_FAILED, also when it is larger than `maxBytes`. */
 async function readAttribute(attribute: Attribute, maxBytes: number): Promise<Uint8Array> {
-  const { file } = attribute;
+  const { file, directory } = attribute;
   return await withAttribute(attribute, 'read', constants.O_RDONLY, async (handle) => {
     const buffer = Buffer.alloc(maxBytes + 1);
     let length = 0;
     for (;;) {
       const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null);
       length += bytesRead;
-      if (length > maxBytes) throw generationFailed(namespace, `${file} is larger than ${maxBytes} bytes.`);
+      if (length > maxBytes)
+        throw generationFailed(directory.namespace, `${file} is larger than ${maxBytes} bytes.`);
       if (bytesRead === 0) return new Uint8Array(buffer.subarray(0, length));
     }
   });
@@ -110,7 +126,8 @@ async function writeAttribute(attribute: Attribute, value: string | Uint8Array):
   await withAttribute(attribute, 'write', constants.O_WRONLY, async (handle) => {
     const { bytesWritten } = await handle.write(bytes);
     if (bytesWritten !== bytes.length) {
-      throw generationFailed(namespace, `${attribute.file} took ${bytesWritten} of ${bytes.length} bytes.`);
+      const what = `${attribute.file} took ${bytesWritten} of ${bytes.length} bytes.`;
+      throw generationFailed(attribute.directory.namespace, what);
     }
   });
 }
@@ -120,16 +137,16 @@ async function writeAttribute(attribute: Attribute, value: string | Uint8Array):
  * is; where a process serves them they follow, so one that is missing is waited for until the signal ends it.
  */
 async function withAttribute<T>(
-  { file, clock, signal }: Attribute,
+  { directory, file, signal }: Attribute,
   verb: string,
   flags: number,
   use: (handle: FileHandle) => Promise<T>,
 ): Promise<T> {
   for (;;) {
     signal.throwIfAborted();
-    const handle = await step(`open ${file}`, () => openIfPresent(file, flags));
-    if (handle !== undefined) return await step(`${verb} ${file}`, () => useAndClose(handle, use));
-    await sleep(clock, pollMs, signal);
+    const handle = await step(directory, `open ${file}`, () => openIfPresent(file, flags));
+    if (handle !== undefined) return await step(directory, `${verb} ${file}`, () => useAndClose(handle, use));
+    await sleep(directory.clock, pollMs, signal);
   }
 }
 
@@ -156,7 +173,7 @@ async function useAndClose<T>(handle: FileHandle, use: (handle: FileHandle) => P
 
 const explanations: Readonly<Record<string, string>> = {
   ENOENT: 'the kernel has no configfs-tsm, or it is not mounted',
-  ENXIO: 'no driver provides reports; load sev-guest',
+  ENXIO: 'no driver provides reports; load sev-guest or tdx-guest',
   EACCES: 'this user may not',
   EPERM: 'this user may not',
   EROFS: 'the file system is read-only',
@@ -165,7 +182,7 @@ const explanations: Readonly<Record<string, string>> = {
 };
 
 /** Does one step; a failed system call becomes a reason. */
-async function step<T>(what: string, action: () => Promise<T>): Promise<T> {
+async function step<T>({ namespace }: TsmDirectory, what: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {

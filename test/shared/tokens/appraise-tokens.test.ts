@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import {
   appraiseParticipant,
+  openTokens,
   type ParticipantAppraisal,
   type ParticipantAppraisalInput,
 } from '@muster/shared/tokens/appraise-tokens.js';
@@ -25,12 +26,12 @@ describe('the appraisal of a participant', () => {
   });
 
   const token = (changes: TokenChanges = {}): Promise<string> => presentToken(site1, nonce, at, changes);
-  const appraise = (
+  const appraise = async (
     tokens: readonly string[],
     changes: Partial<ParticipantAppraisalInput> = {},
   ): Promise<ParticipantAppraisal> =>
     appraiseParticipant({
-      tokens,
+      tokens: await openTokens(tokens),
       identity: site1.identity,
       publicKey: site1.publicKey,
       nonce,

@@ -4,8 +4,12 @@ import type { Endorsements, EvidenceVerifier, SimulatedRoot } from '@muster/shar
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Identity } from '@muster/shared/spiffe.js';
-import { appraiseParticipant, type ParticipantAppraisal } from '@muster/shared/tokens/appraise-tokens.js';
-import { openAttestationToken } from '@muster/shared/tokens/attestation-token.js';
+import {
+  appraiseParticipant,
+  openTokens,
+  type OpenedToken,
+  type ParticipantAppraisal,
+} from '@muster/shared/tokens/appraise-tokens.js';
 
 /** What this site judges other participants by. */
 export interface AppraiserOptions {
@@ -38,7 +42,7 @@ export type Appraiser = (
 export function createAppraiser(options: AppraiserOptions): Appraiser {
   const { policy, simulatedRoots, verifiers, clock } = options;
   return async (presented, expectation) => {
-    const tokens = presented?.tokens.map(({ jws }) => jws) ?? [];
+    const tokens = await openTokens(presented?.tokens.map(({ jws }) => jws) ?? []);
     const delivered = {
       certificates: presented?.endorsements?.certificates ?? [],
       crls: presented?.endorsements?.crls ?? [],
@@ -58,16 +62,17 @@ export function createAppraiser(options: AppraiserOptions): Appraiser {
 
 /** Adds to the endorsements that came with tokens those that this site has. */
 async function withLocal(
-  tokens: readonly string[],
+  tokens: readonly OpenedToken[],
   delivered: Endorsements,
   { source, verifiers }: Pick<AppraiserOptions, 'source' | 'verifiers'>,
 ): Promise<Endorsements> {
   let endorsements = delivered;
-  for (const jws of tokens) {
-    const claims = await openAttestationToken(jws).catch(() => undefined);
-    const verifier = verifiers.find(({ namespace }) => namespace === claims?.evidence.namespace);
-    if (claims === undefined || verifier === undefined) continue;
-    ({ endorsements } = await resolveFor(verifier, claims.evidence, source, { atHand: endorsements }));
+  for (const token of tokens) {
+    if ('reason' in token) continue;
+    const { evidence } = token.claims;
+    const verifier = verifiers.find(({ namespace }) => namespace === evidence.namespace);
+    if (verifier === undefined) continue;
+    ({ endorsements } = await resolveFor(verifier, evidence, source, { atHand: endorsements }));
   }
   return endorsements;
 }

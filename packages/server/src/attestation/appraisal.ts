@@ -15,10 +15,12 @@ import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
 import {
   appraiseParticipant,
+  openTokens,
+  type OpenedToken,
   type AppraisedToken,
   type ParticipantAppraisal,
 } from '@muster/shared/tokens/appraise-tokens.js';
-import { openAttestationToken, registryAudience } from '@muster/shared/tokens/attestation-token.js';
+import { registryAudience } from '@muster/shared/tokens/attestation-token.js';
 import type { RegisteredToken, Signer } from '../ports.js';
 import { version } from '../version.js';
 import { limiter } from './limiter.js';
@@ -84,32 +86,37 @@ export class Appraiser {
   /** Appraises a presentation, with fresh endorsements as far as they can be had in time. Never rejects for hostile tokens. */
   appraise(presentation: Presentation): Promise<Verdict> {
     return this.#limited(async () => {
-      const resolutions = await this.#resolve(presentation);
-      const appraisal = await this.#decide(presentation, resolutions);
+      const tokens = await openTokens(presentation.tokens);
+      const resolutions = await this.#resolve(tokens, presentation.atHand);
+      const appraisal = await this.#decide(presentation, tokens, resolutions);
       if (!appraisal.proven) return refused(appraisal, [...resolutions.values()]);
-      const tokens = await Promise.all(
+      const registered = await Promise.all(
         appraisal.appraised.map((token) =>
           this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
         ),
       );
       const { expiresAt } = appraisal;
-      return { outcome: 'accepted', tokens, ...(expiresAt !== undefined && { expiresAt }) };
+      return { outcome: 'accepted', tokens: registered, ...(expiresAt !== undefined && { expiresAt }) };
     });
   }
 
   /** What the verifiers want for each token that can be read, by token. */
-  async #resolve({ tokens, atHand }: Presentation): Promise<ReadonlyMap<string, Resolution>> {
+  async #resolve(
+    tokens: readonly OpenedToken[],
+    atHand: Endorsements | undefined,
+  ): Promise<ReadonlyMap<string, Resolution>> {
     const { clock, endorsements: source } = this.#options;
     const deadline = new AbortController();
     const timer = clock.schedule(endorsementTimeoutMs, () => deadline.abort());
     const options = { signal: deadline.signal, ...(atHand !== undefined && { atHand }) };
     try {
       const entries = await Promise.all(
-        tokens.map(async (jws): Promise<readonly [string, Resolution][]> => {
-          const claims = await openAttestationToken(jws).catch(() => undefined);
-          const verifier = this.#verifiers.find(({ namespace }) => namespace === claims?.evidence.namespace);
-          if (claims === undefined || verifier === undefined) return [];
-          return [[jws, await resolveFor(verifier, claims.evidence, source, options)]];
+        tokens.map(async (token): Promise<readonly [string, Resolution][]> => {
+          if ('reason' in token) return [];
+          const { evidence } = token.claims;
+          const verifier = this.#verifiers.find(({ namespace }) => namespace === evidence.namespace);
+          if (verifier === undefined) return [];
+          return [[token.jws, await resolveFor(verifier, evidence, source, options)]];
         }),
       );
       return new Map(entries.flat());
@@ -119,7 +126,8 @@ export class Appraiser {
   }
 
   #decide(
-    { participant, publicKey, tokens, nonce }: Presentation,
+    { participant, publicKey, nonce }: Presentation,
+    tokens: readonly OpenedToken[],
     resolutions: ReadonlyMap<string, Resolution>,
   ): Promise<ParticipantAppraisal> {
     const { policy, simulatedRoots, signer, clock } = this.#options;

@@ -59,10 +59,10 @@ const ecdsaSha256Oid = '1.2.840.10045.4.3.2';
 const rsaPssOid = '1.2.840.113549.1.1.10';
 
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
-export const parseCertificate = remembered(readCertificate, 512);
+export const parseCertificate = remembered(readCertificate, 4096);
 
 /** Reads a DER certificate revocation list; undefined when it is anything else or has trailing bytes. */
-export const parseCrl = remembered(readCrl, 32);
+export const parseCrl = remembered(readCrl, 256);
 
 function readCertificate(der: Uint8Array): VendorCertificate | undefined {
   return attempt(() => {
@@ -128,22 +128,30 @@ function readCrl(der: Uint8Array): VendorCrl | undefined {
   });
 }
 
+const verdicts = new WeakMap<SignedData, WeakMap<KeyObject, boolean>>();
+
+/** Remembers whether a signature holds for as long as the parsed document and the key are. */
+function holds(signed: SignedData, key: KeyObject, check: () => boolean): boolean {
+  const known = verdicts.get(signed) ?? new WeakMap<KeyObject, boolean>();
+  verdicts.set(signed, known);
+  const verdict = known.get(key) ?? check();
+  known.set(key, verdict);
+  return verdict;
+}
+
 /** Whether a signature is RSASSA-PSS with SHA-384, MGF1 with SHA-384 and a salt of 48 bytes by this key. */
 export function isSignedByPss384(signed: SignedData, key: KeyObject): boolean {
   if (signed.algorithm !== rsaPssOid || key.asymmetricKeyType !== 'rsa') return false;
-  return verify(
-    'sha384',
-    signed.data,
-    { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 },
-    signed.signature,
+  const padding = constants.RSA_PKCS1_PSS_PADDING;
+  return holds(signed, key, () =>
+    verify('sha384', signed.data, { key, padding, saltLength: 48 }, signed.signature),
   );
 }
 
 /** Whether a signature is ECDSA with SHA-256 by this P-256 key (RFC 5758, section 3.2). */
 export function isSignedByP256(signed: SignedData, key: KeyObject): boolean {
-  return (
-    signed.algorithm === ecdsaSha256Oid && isP256(key) && verify('sha256', signed.data, key, signed.signature)
-  );
+  if (signed.algorithm !== ecdsaSha256Oid || !isP256(key)) return false;
+  return holds(signed, key, () => verify('sha256', signed.data, key, signed.signature));
 }
 
 /** Whether a key is on the curve P-256. */

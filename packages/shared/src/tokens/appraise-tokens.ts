@@ -16,8 +16,8 @@ import { reportData } from './binding.js';
 
 /** Tokens of one participant and all that their appraisal depends on. */
 export interface ParticipantAppraisalInput {
-  /** The tokens presented, compact JWS. */
-  readonly tokens: readonly string[];
+  /** The tokens presented. */
+  readonly tokens: readonly OpenedToken[];
   /** Who presents them, as the certificate says. */
   readonly identity: Identity & { readonly role: 'site' | 'server' };
   /** The key of that certificate, SPKI, DER; undefined where the verifier never met the presenter. */
@@ -34,6 +34,10 @@ export interface ParticipantAppraisalInput {
   /** The verifiers to appraise with; every one of this release unless a test brings its own. */
   readonly verifiers?: readonly EvidenceVerifier[];
 }
+
+/** A token whose form and own signature were checked, or why that failed. */
+export type OpenedToken =
+  { readonly jws: string; readonly claims: TokenClaims } | { readonly jws: string; readonly reason: Reason };
 
 /** One token that was opened and its evidence appraised. */
 export interface AppraisedToken {
@@ -55,8 +59,21 @@ export interface ParticipantAppraisal {
   readonly expiresAt?: Date;
 }
 
+/** Opens tokens, compact JWS, to be appraised. Never throws on hostile ones. */
+export function openTokens(tokens: readonly string[]): Promise<readonly OpenedToken[]> {
+  return Promise.all(
+    tokens.map(async (jws): Promise<OpenedToken> => {
+      try {
+        return { jws, claims: await openAttestationToken(jws) };
+      } catch (error) {
+        return { jws, reason: error instanceof MusterError ? error.reasons[0] : reason('TOKEN_MALFORMED') };
+      }
+    }),
+  );
+}
+
 /**
- * Decides whether a participant has proven itself: every token is opened, its binding to presenter, audience, nonce,
+ * Decides whether a participant has proven itself: the binding of every token to presenter, audience, nonce,
  * key and time is checked, its evidence is appraised, and every namespace that the policy requires must be affirmed.
  * Anything that cannot be verified counts as "no". Never throws on hostile tokens.
  */
@@ -68,9 +85,10 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
   const required = requiredNamespaces(rule);
   if (required.length === 0) return { proven: true, exempt: true, reasons: [], appraised: [] };
 
-  const opened = await Promise.all(input.tokens.map((jws) => open(jws, about)));
-  const reasons = opened.flatMap((token) => ('reason' in token ? [token.reason] : []));
-  const candidates = opened.flatMap((token) => ('claims' in token ? [token] : []));
+  const reasons: Reason[] = input.tokens.flatMap((token) =>
+    'reason' in token ? [{ ...token.reason, ...about }] : [],
+  );
+  const candidates = input.tokens.flatMap((token) => ('claims' in token ? [token] : []));
   const appraised: AppraisedToken[] = [];
   for (const namespace of new Set(candidates.map(({ claims }) => claims.evidence.namespace))) {
     const where = { ...about, namespace };
@@ -164,17 +182,6 @@ function refused(reasons: readonly Reason[]): ParticipantAppraisal {
 
 function explain(appraisal: Appraisal): readonly Reason[] {
   return appraisal.reasons.length > 0 ? appraisal.reasons : [reason('ATTESTATION_MISSING')];
-}
-
-type Opened = { readonly jws: string; readonly claims: TokenClaims } | { readonly reason: Reason };
-
-async function open(jws: string, about: { participant: string }): Promise<Opened> {
-  try {
-    return { jws, claims: await openAttestationToken(jws) };
-  } catch (error) {
-    const first = error instanceof MusterError ? error.reasons[0] : reason('TOKEN_MALFORMED');
-    return { reason: { ...first, ...about } };
-  }
 }
 
 function checkBinding(claims: TokenClaims, input: ParticipantAppraisalInput): Reason | undefined {

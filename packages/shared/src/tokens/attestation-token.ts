@@ -3,6 +3,7 @@ import { CompactSign, compactVerify } from 'jose';
 import * as z from 'zod';
 import { refusal } from '../errors.js';
 import type { Evidence } from '../evidence/appraisal.js';
+import { memoized } from '../memo.js';
 import { formatSpiffeId, parseSpiffeId, type Identity } from '../spiffe.js';
 import { nonceBytes } from './binding.js';
 
@@ -100,15 +101,14 @@ export function signAttestationToken(input: TokenInput): Promise<string> {
 export async function openAttestationToken(jws: string): Promise<TokenClaims> {
   if (jws.length > maxTokenBytes) throw refusal('TOKEN_OVERSIZED');
   const claims = readClaims(jws);
-  const { jwk } = claims.cnf;
-  let key: KeyObject;
+  let holder: ReturnType<typeof readKey>;
   try {
-    key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+    holder = readKey(claims.cnf.jwk);
   } catch (cause) {
     throw refusal('TOKEN_MALFORMED', { message: 'The key of the attestation token is not valid.' }, cause);
   }
   try {
-    const { protectedHeader } = await compactVerify(jws, key, { algorithms: ['ES256'] });
+    const { protectedHeader } = await compactVerify(jws, holder.key, { algorithms: ['ES256'] });
     if (protectedHeader.typ !== tokenType) throw refusal('TOKEN_MALFORMED');
   } catch (cause) {
     throw refusal('TOKEN_SIGNATURE_INVALID', {}, cause);
@@ -119,7 +119,7 @@ export async function openAttestationToken(jws: string): Promise<TokenClaims> {
     nonce: claims.eat_nonce,
     issuedAt: new Date(claims.iat * 1000),
     expiresAt: new Date(claims.exp * 1000),
-    publicKey: new Uint8Array(key.export({ format: 'der', type: 'spki' })),
+    publicKey: holder.publicKey,
     evidence: {
       namespace: claims.muster_namespace,
       evidence: claims.muster_evidence,
@@ -127,6 +127,15 @@ export async function openAttestationToken(jws: string): Promise<TokenClaims> {
     },
   };
 }
+
+/** Presenters keep their keys, and to read one costs as much as to verify a signature. */
+const readKey = memoized(
+  (jwk: JsonWebKey) => {
+    const key = createPublicKey({ key: jwk, format: 'jwk' });
+    return { key, publicKey: new Uint8Array(key.export({ format: 'der', type: 'spki' })) };
+  },
+  { keyOf: (jwk) => JSON.stringify(jwk), maxEntries: 4096 },
+);
 
 function readClaims(jws: string): z.output<typeof claimsSchema> {
   try {

@@ -41,7 +41,7 @@ export async function createBenchFederation(size: number): Promise<BenchFederati
   const root = mkdtempSync(join(tmpdir(), 'muster-bench-'));
   const data = join(root, 'data');
   const store = await openSqliteStore(data, 'administration');
-  const ca = await openAuthority(data, trustDomain, systemClock);
+  const ca = await openAuthority(store, data, trustDomain, systemClock);
   const certify = (role: Role, name: string): Promise<Member> =>
     store.transaction(async (tx) => {
       const privateKey = createKey();

@@ -3,7 +3,7 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { X509Certificate } from 'node:crypto';
-import { Metadata, status } from '@grpc/grpc-js';
+import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { openEndpoint, type Endpoint, type EndpointOptions } from '@muster/server/endpoints/endpoint.js';
 import type { EndpointCredentials } from '@muster/server/endpoints/tls.js';
@@ -11,11 +11,13 @@ import { certificateAuthentication } from '@muster/server/middleware/caller.js';
 import { serverStream, unary } from '@muster/server/middleware/handlers.js';
 import { LiveCalls } from '@muster/server/middleware/live-calls.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
+import { revokeCertificates, selectRevokedSerials } from '@muster/server/store/certificates.js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
 import {
   ParticipantServiceService as methods,
   type ParticipantServiceServer,
 } from '@muster/shared/gen/muster/v1/participant.js';
+import { fromServiceError } from '@muster/shared/grpc/status.js';
 import type { ClientIdentity } from '@muster/shared/grpc/credentials.js';
 import { publicKeyHash } from '@muster/shared/pki/certificate.js';
 import { createFederation, type TestFederation } from '../../support/members.js';
@@ -27,6 +29,8 @@ let federation: TestFederation;
 let credentials: EndpointCredentials;
 let endpoint: Endpoint | undefined;
 let release: () => void = () => undefined;
+let onWatchAborted: () => void = () => undefined;
+let liveCalls: LiveCalls;
 const cleanup: (() => void)[] = [];
 
 /** What the handlers do, for a test to choose. */
@@ -36,7 +40,8 @@ async function open(change: Partial<EndpointOptions> = {}, limits = unlimited): 
   const { store, clock, ca } = federation;
   const implementation = {
     listParticipants: unary((request: object, context) => list(request, context)),
-    watchParticipants: serverStream(async function* () {
+    watchParticipants: serverStream(async function* (_: object, { signal }) {
+      signal.addEventListener('abort', () => onWatchAborted());
       yield { participant: undefined, removed: false };
       await new Promise<void>((resolve) => {
         release = resolve;
@@ -50,7 +55,7 @@ async function open(change: Partial<EndpointOptions> = {}, limits = unlimited): 
       authenticate: certificateAuthentication(store, ca.trustDomain, clock),
       addressLimit: new RateLimiter(unlimited, clock),
       callerLimit: new RateLimiter(limits, clock),
-      liveCalls: new LiveCalls(),
+      liveCalls,
       onDenied: async () => undefined,
       logger: silentLogger,
       clock,
@@ -97,6 +102,7 @@ async function ticketOf(socket: TLSSocket): Promise<Buffer> {
 
 beforeEach(async () => {
   federation = await createFederation();
+  liveCalls = new LiveCalls();
   credentials = await federation.endpoint(true);
   list = async () => ({ participants: [] });
 });
@@ -176,6 +182,59 @@ describe('a caller is refused', () => {
     const large = { name: 'x'.repeat(1024 * 1024 + 1) };
     const refused = call(client, methods.getParticipant, large);
     await expect(refused).rejects.toMatchObject({ cause: { code: status.RESOURCE_EXHAUSTED } });
+  });
+});
+
+describe('a stream that is open', () => {
+  /** Watches as a caller whose certificate then comes to something. */
+  async function watch(lifetimeMs?: number): Promise<{
+    ended: Promise<string>;
+    aborted: Promise<void>;
+    cancel: () => void;
+  }> {
+    const port = await open();
+    const client = connect(port, await federation.client('operator', 'olga', lifetimeMs));
+    cleanup.push(() => client.close());
+    const aborted = new Promise<void>((resolve) => {
+      onWatchAborted = resolve;
+    });
+    const { path, requestSerialize, responseDeserialize } = methods.watchParticipants;
+    const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {});
+    const ended = new Promise<string>((resolve) => {
+      stream.on('error', (error) => resolve(fromServiceError(error as ServiceError).code));
+    });
+    await once(stream, 'data');
+    stream.resume();
+    return { ended, aborted, cancel: () => stream.cancel() };
+  }
+
+  it('ends for its caller and its handler when its certificate is revoked, and no other does', async () => {
+    const { ended, aborted } = await watch();
+    const { store, clock } = federation;
+    liveCalls.sweep(clock, new Set(['00']));
+    await store.transaction((tx) => revokeCertificates(tx, { role: 'operator', name: 'olga' }, 1));
+    liveCalls.sweep(clock, new Set(await store.transaction(selectRevokedSerials)));
+    expect(await ended).toBe('CERTIFICATE_REVOKED');
+    await aborted;
+  });
+
+  it('ends when its certificate expires', async () => {
+    const { ended, aborted } = await watch(60_000);
+    await federation.clock.advance(59_000);
+    liveCalls.sweep(federation.clock, new Set());
+    await federation.clock.advance(1_000);
+    liveCalls.sweep(federation.clock, new Set());
+    expect(await ended).toBe('CERTIFICATE_EXPIRED');
+    await aborted;
+  });
+
+  it('is forgotten when it ends, and so is every other call', async () => {
+    const { aborted, cancel } = await watch();
+    await listAs(endpoint?.port ?? 0, await federation.client('auditor'));
+    expect(liveCalls.size).toBe(1);
+    cancel();
+    await aborted;
+    expect(liveCalls.size).toBe(0);
   });
 });
 

@@ -13,6 +13,10 @@ export interface LiveCall {
 export class LiveCalls {
   readonly #open = new Set<LiveCall>();
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Adds a call; returns the way to forget it. */
   add(call: LiveCall): () => void {
     this.#open.add(call);

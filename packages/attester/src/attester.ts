@@ -4,6 +4,8 @@ import type { Evidence } from '@muster/shared/evidence/appraisal.js';
 /** Collects the evidence of one namespace from its device. */
 export interface Attester {
   readonly namespace: string;
+  /** Whether its evidence is bound to that of the other attesters, so that theirs must be collected before. */
+  readonly bindsToOthers?: boolean;
   /**
    * Collects fresh evidence that carries `reportData`, exactly 64 bytes.
    * Errors: ATTESTATION_GENERATION_FAILED, ATTESTATION_DEVICE_TIMEOUT, both with the namespace; the signal's reason.
@@ -11,9 +13,12 @@ export interface Attester {
   collect(reportData: Uint8Array, options?: CollectOptions): Promise<Evidence>;
 }
 
-/** How a collection can be given up. */
+/** What a collection is given beside the report data. */
 export interface CollectOptions {
+  /** How it can be given up. */
   readonly signal?: AbortSignal;
+  /** The evidence of the other attesters in the same round, for one that binds to it. */
+  readonly related?: readonly Evidence[];
 }
 
 /** An error that says what went wrong at the device; it begins with "failed to generate CC token". */

@@ -2,11 +2,12 @@ import * as z from 'zod';
 import { systemClock, type Clock } from '@muster/shared/clock.js';
 import type { Attester } from './attester.js';
 import { withDeadline } from './deadline.js';
+import { nvGpuAttester, nvGpuOptions } from './x-nv-gpu/attester.js';
 import { snpAttester, snpOptions } from './x-snp/attester.js';
 import { tdxAttester, tdxOptions } from './x-tdx/attester.js';
 
 /** The configuration of one attester: its namespace decides which other keys there are. */
-export const attesterConfigSchema = z.discriminatedUnion('namespace', [snpOptions, tdxOptions]);
+export const attesterConfigSchema = z.discriminatedUnion('namespace', [snpOptions, tdxOptions, nvGpuOptions]);
 
 /** The configuration of one attester, with all defaults filled in. */
 export type AttesterConfig = z.output<typeof attesterConfigSchema>;
@@ -18,6 +19,7 @@ type Configs = { readonly [N in Namespace]: Extract<AttesterConfig, { namespace:
 const factories: { readonly [N in Namespace]: (config: Configs[N], clock: Clock) => Attester } = {
   'x-snp': snpAttester,
   'x-tdx': tdxAttester,
+  'x-nv-gpu': nvGpuAttester,
 };
 
 /** The configuration of a participant's attesters: at most one per namespace. */

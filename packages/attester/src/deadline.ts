@@ -19,12 +19,15 @@ export function withDeadline(attester: Attester, timeoutMs: number, clock: Clock
   const timeout = (message: string): MusterError =>
     refusal('ATTESTATION_DEVICE_TIMEOUT', { message, namespace });
 
-  const attempt = async (reportData: Uint8Array, { signal }: CollectOptions): Promise<Evidence> => {
+  const attempt = async (
+    reportData: Uint8Array,
+    { signal, ...options }: CollectOptions,
+  ): Promise<Evidence> => {
     signal?.throwIfAborted();
     if (hanging) throw timeout('The attestation device still hangs in an earlier attempt.');
     const expired = new AbortController();
     const signals = signal === undefined ? [expired.signal] : [signal, expired.signal];
-    const collecting = attester.collect(reportData, { signal: AbortSignal.any(signals) });
+    const collecting = attester.collect(reportData, { ...options, signal: AbortSignal.any(signals) });
     const settled = collecting.then(
       () => undefined,
       () => undefined,
@@ -40,7 +43,7 @@ export function withDeadline(attester: Attester, timeoutMs: number, clock: Clock
   };
 
   return {
-    namespace,
+    ...attester,
     collect(reportData, options = {}) {
       const result = turn.then(() => attempt(reportData, options));
       turn = result.catch(() => undefined);

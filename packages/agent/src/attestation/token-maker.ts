@@ -1,5 +1,6 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import type { Attester } from '@muster/attester/attester.js';
+import { collectRound, type Collected } from '@muster/attester/round.js';
 import type { Clock } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import type { AttestationToken } from '@muster/shared/gen/muster/v1/attestation.js';
@@ -64,23 +65,28 @@ export class TokenMaker {
 
   /** Collects once from every attester. Errors: ATTESTATION_GENERATION_FAILED, with what each device said. */
   async probe(): Promise<void> {
-    const outcomes = await Promise.all(
-      [...this.#sources].map(([namespace, { attester }]) =>
-        attester.collect(randomBytes(reportDataBytes)).then(
-          () => [],
-          (error: unknown) => [this.#failure(namespace, error)],
-        ),
-      ),
+    const attesters = [...this.#sources.values()].map(({ attester }) => attester);
+    const round = await collectRound(attesters, randomBytes(reportDataBytes));
+    const failures = round.flatMap(({ namespace, outcome }) =>
+      outcome.status === 'rejected' ? [this.#failure(namespace, outcome.reason)] : [],
     );
-    requireTokens({ tokens: [], failures: outcomes.flat() });
+    requireTokens({ tokens: [], failures });
   }
 
   /** Collects evidence of every namespace at once. Never rejects; each failure is a reason with its namespace. */
   async make(request: TokenRequest, subject: TokenSubject): Promise<MadeTokens> {
+    const wanted = request.namespaces.map((namespace) => this.#sources.get(namespace));
+    const round = await collectRound(
+      wanted.flatMap((source) => source?.attester ?? []),
+      reportData({ nonce: request.nonce, ...subject }),
+    );
     const results = await Promise.all(
-      request.namespaces.map((namespace) =>
-        this.#makeOne(namespace, request, subject).catch((error: unknown) => this.#failure(namespace, error)),
-      ),
+      request.namespaces.map((namespace) => {
+        const collected = round.find((entry) => entry.namespace === namespace);
+        return this.#makeOne(namespace, collected, request, subject).catch((error: unknown) =>
+          this.#failure(namespace, error),
+        );
+      }),
     );
     return {
       tokens: results.flatMap((result) => ('jws' in result ? [result] : [])),
@@ -88,16 +94,20 @@ export class TokenMaker {
     };
   }
 
-  async #makeOne(namespace: string, request: TokenRequest, subject: TokenSubject): Promise<AttestationToken> {
+  async #makeOne(
+    namespace: string,
+    collected: Collected | undefined,
+    { nonce, audience }: TokenRequest,
+    subject: TokenSubject,
+  ): Promise<AttestationToken> {
     const source = this.#sources.get(namespace);
-    if (source === undefined) {
+    if (source === undefined || collected === undefined) {
       const message = `failed to generate CC token: no attester of the namespace ${namespace} is configured`;
       throw refusal('ATTESTATION_GENERATION_FAILED', { message, namespace });
     }
-    const { nonce, audience } = request;
-    const evidence = await source.attester.collect(reportData({ nonce, ...subject }));
+    if (collected.outcome.status === 'rejected') throw collected.outcome.reason;
     const jws = await signAttestationToken({
-      evidence,
+      evidence: collected.outcome.value,
       audience,
       nonce,
       identity: subject.identity,

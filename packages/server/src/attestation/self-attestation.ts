@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { generationFailed, type Attester } from '@muster/attester/attester.js';
+import { collectRound } from '@muster/attester/round.js';
 import type { Clock } from '@muster/shared/clock.js';
 import { requiredNamespaces, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
 import type { Identity } from '@muster/shared/spiffe.js';
@@ -82,24 +83,32 @@ export class SelfAttestation {
     return answer;
   }
 
-  #collect(nonce: Uint8Array, audience: string): Promise<readonly string[]> {
-    return Promise.all(this.namespaces.map((namespace) => this.#collectOne(namespace, nonce, audience)));
-  }
-
-  async #collectOne(namespace: string, nonce: Uint8Array, audience: string): Promise<string> {
+  async #collect(nonce: Uint8Array, audience: string): Promise<readonly string[]> {
     const { identity, privateKey, publicKey, attesters, clock } = this.#options;
-    const configured = attesters.find(({ attester }) => attester.namespace === namespace);
-    if (configured === undefined) throw generationFailed(namespace, 'no attester is configured for it.');
-    const evidence = await configured.attester.collect(reportData({ nonce, publicKey, identity }));
-    if (evidence.evidence.length === 0) throw generationFailed(namespace, 'the evidence is empty.');
-    return signAttestationToken({
-      evidence,
-      identity,
-      audience,
-      nonce,
-      issuedAt: clock.now(),
-      lifetimeMs: configured.tokenLifetimeMs,
-      privateKey,
+    const configured = this.namespaces.map((namespace) => {
+      const found = attesters.find(({ attester }) => attester.namespace === namespace);
+      if (found === undefined) throw generationFailed(namespace, 'no attester is configured for it.');
+      return found;
     });
+    const round = await collectRound(
+      configured.map(({ attester }) => attester),
+      reportData({ nonce, publicKey, identity }),
+    );
+    return Promise.all(
+      round.map(({ namespace, outcome }, index) => {
+        if (outcome.status === 'rejected') throw outcome.reason;
+        const evidence = outcome.value;
+        if (evidence.evidence.length === 0) throw generationFailed(namespace, 'the evidence is empty.');
+        return signAttestationToken({
+          evidence,
+          identity,
+          audience,
+          nonce,
+          issuedAt: clock.now(),
+          lifetimeMs: configured[index]?.tokenLifetimeMs ?? 0,
+          privateKey,
+        });
+      }),
+    );
   }
 }

@@ -1,7 +1,9 @@
-import type {
-  AuditRecord,
-  GetStatusResponse,
-  ShutdownResponse,
+import {
+  CaRotationStage,
+  type AuditRecord,
+  type CaRotation,
+  type GetStatusResponse,
+  type ShutdownResponse,
 } from '@muster/shared/gen/muster/v1/system.js';
 import { participantState } from './participant.js';
 import { pairs, plain, reasonLines, span, type Styles } from './text.js';
@@ -20,6 +22,7 @@ export function statusText(
     ...exempt.map((name) => `EXEMPT: the policy asks no proof of ${name}.`),
     ...(status.shuttingDown ? ['SHUTTING DOWN'] : []),
   ];
+  const rotation = status.caRotation;
   const counts = status.participants.map(({ state, count }) => `${count} ${participantState(state, style)}`);
   const started = status.startedAt;
   return [
@@ -33,12 +36,20 @@ export function statusText(
         ['active jobs', String(status.activeJobs)],
         ['policy', status.policyDigest],
         ['ca_hash', status.caHash],
+        ...(rotation === undefined ? [] : [['ca rotation', rotationText(rotation)] as const]),
         ['memory', `${Math.round(Number(status.residentBytes) / 2 ** 20)} MiB`],
         ['audit log', `${status.auditSeq} records`],
       ],
       style,
     ),
   ].join('');
+}
+
+function rotationText({ stage, waiting }: CaRotation): string {
+  const done = stage === CaRotationStage.PROMOTED ? 'promoted, retire next' : 'prepared, promote next';
+  return waiting.length === 0
+    ? `${done}: nobody is waited for`
+    : `${done}: waiting for ${waiting.map(plain).join(', ')}`;
 }
 
 /** What each site answered to a shutdown. */

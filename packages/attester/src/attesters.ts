@@ -5,9 +5,15 @@ import { withDeadline } from './deadline.js';
 import { nvGpuAttester, nvGpuOptions } from './x-nv-gpu/attester.js';
 import { snpAttester, snpOptions } from './x-snp/attester.js';
 import { tdxAttester, tdxOptions } from './x-tdx/attester.js';
+import { tpmAttester, tpmOptions } from './x-tpm/attester.js';
 
 /** The configuration of one attester: its namespace decides which other keys there are. */
-export const attesterConfigSchema = z.discriminatedUnion('namespace', [snpOptions, tdxOptions, nvGpuOptions]);
+export const attesterConfigSchema = z.discriminatedUnion('namespace', [
+  snpOptions,
+  tdxOptions,
+  nvGpuOptions,
+  tpmOptions,
+]);
 
 /** The configuration of one attester, with all defaults filled in. */
 export type AttesterConfig = z.output<typeof attesterConfigSchema>;
@@ -20,6 +26,7 @@ const factories: { readonly [N in Namespace]: (config: Configs[N], clock: Clock)
   'x-snp': snpAttester,
   'x-tdx': tdxAttester,
   'x-nv-gpu': nvGpuAttester,
+  'x-tpm': tpmAttester,
 };
 
 /** The configuration of a participant's attesters: at most one per namespace. */

@@ -126,12 +126,12 @@ export class FakeMusterServer {
     this.answers = {
       createChallenge: () => ({}),
       enroll: async ({ certificateRequest }) => ({
-        certificateChain: [await this.certify(await openCertificateRequest(certificateRequest), 'site-1')],
+        certificateChain: [await this.certify(openCertificateRequest(certificateRequest), 'site-1')],
         trustBundle: [],
         rejoinToken: `rejoin-${randomBytes(4).toString('hex')}`,
       }),
       renewCertificate: async ({ certificateRequest }) => ({
-        certificateChain: [await this.certify(await openCertificateRequest(certificateRequest), 'site-1')],
+        certificateChain: [await this.certify(openCertificateRequest(certificateRequest), 'site-1')],
         trustBundle: [],
       }),
       getTokens: () => [],

@@ -68,7 +68,7 @@ describe('enrolment', () => {
         1,
       ]);
       const claims = await openAttestationToken(request.tokens[0]?.jws ?? '');
-      const key = await openCertificateRequest(request.certificateRequest);
+      const key = openCertificateRequest(request.certificateRequest);
       expect(Buffer.from(claims.publicKey)).toEqual(Buffer.from(key));
       expect(Buffer.from(claims.nonce)).toEqual(nonce);
       return enroll(request);

@@ -82,7 +82,7 @@ export class Enrollment {
     tokens: readonly string[],
   ): Promise<Enrolled> {
     const { challenges, appraiser, logger } = this.#options;
-    const publicKey = await openCertificateRequest(certificateRequest);
+    const publicKey = openCertificateRequest(certificateRequest);
     const { row, use } = await this.#check(joinToken, publicKey);
     const { participant } = row;
     if (use === 'repeated') return this.#repeat(participant, publicKey);

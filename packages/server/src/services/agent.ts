@@ -67,7 +67,7 @@ async function renew(
   { certificateRequest }: RenewCertificateRequest,
 ): Promise<RenewCertificateResponse> {
   const { name, spiffeId } = caller;
-  const publicKey = await openCertificateRequest(certificateRequest);
+  const publicKey = openCertificateRequest(certificateRequest);
   if (!Buffer.from(publicKey).equals(caller.publicKey)) throw refusal('CERTIFICATE_REQUEST_INVALID');
   const enrolled = registry.find(name)?.publicKey;
   if (enrolled === undefined || !Buffer.from(enrolled).equals(publicKey))

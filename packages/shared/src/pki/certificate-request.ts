@@ -1,4 +1,7 @@
-import { webcrypto, type KeyObject } from 'node:crypto';
+import { createPublicKey, verify, webcrypto, type KeyObject } from 'node:crypto';
+import { CertificationRequest } from '@peculiar/asn1-csr';
+import { id_ecdsaWithSHA256 } from '@peculiar/asn1-ecc';
+import { AsnConvert } from '@peculiar/asn1-schema';
 import { refusal } from '../errors.js';
 import { x509 } from './x509.js';
 
@@ -30,16 +33,20 @@ export async function createCertificateRequest(
 }
 
 /**
- * Reads a PKCS #10 request, checks that its key signed it, and returns that key as SubjectPublicKeyInfo, DER.
- * Errors: CERTIFICATE_REQUEST_INVALID.
+ * Reads a PKCS #10 request in its one DER form, checks that its ECDSA P-256 key signed it with SHA-256, and returns that
+ * key as SubjectPublicKeyInfo, DER. Errors: CERTIFICATE_REQUEST_INVALID.
  */
-export async function openCertificateRequest(der: Uint8Array): Promise<Uint8Array> {
+export function openCertificateRequest(der: Uint8Array): Uint8Array {
   try {
-    const request = new x509.Pkcs10CertificateRequest(Uint8Array.from(der));
-    const { algorithm: key } = request.publicKey as { algorithm: Partial<EcKeyAlgorithm> };
-    if (key.name === 'ECDSA' && key.namedCurve === 'P-256' && (await request.verify())) {
-      return new Uint8Array(request.publicKey.rawData);
-    }
+    const request = AsnConvert.parse(Uint8Array.from(der), CertificationRequest);
+    const { certificationRequestInfo: info, signatureAlgorithm, signature } = request;
+    const spki = new Uint8Array(AsnConvert.serialize(info.subjectPKInfo));
+    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+    const isExact = Buffer.from(AsnConvert.serialize(request)).equals(der);
+    const isP256 = key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+    const isSha256 = signatureAlgorithm.algorithm === id_ecdsaWithSHA256;
+    const signed = Buffer.from(AsnConvert.serialize(info));
+    if (isExact && isP256 && isSha256 && verify('sha256', signed, key, Buffer.from(signature))) return spki;
   } catch (cause) {
     throw refusal('CERTIFICATE_REQUEST_INVALID', {}, cause);
   }
@@ -47,4 +54,3 @@ export async function openCertificateRequest(der: Uint8Array): Promise<Uint8Arra
 }
 
 type CryptoKey = webcrypto.CryptoKey;
-type EcKeyAlgorithm = webcrypto.EcKeyAlgorithm;

@@ -11,6 +11,7 @@ import { composeSession } from './compose-session.js';
 import type { AgentConfig } from './config/config.js';
 import { Enroller } from './enrolment/enroller.js';
 import { JoinSecrets } from './enrolment/join-secrets.js';
+import { ownCgroup } from './jobs/cgroup.js';
 import { serveLocalApi } from './jobs/local-api.js';
 import { JobSupervisor } from './jobs/supervisor.js';
 import type { Session } from './session/session.js';
@@ -57,11 +58,10 @@ export async function startAgent(
   await tokens.probe();
   const jobs = new JobSupervisor({
     instance: createHash('sha256').update(config.socket).digest('hex').slice(0, 16),
-    cgroupParent: config.jobs.cgroup,
+    cgroupParent: config.jobs.cgroup ?? ownCgroup(),
     graceMs: config.jobs.grace,
     clock,
   });
-  await jobs.endLeftovers();
   let session: Session | undefined;
   let trustDomain = config.trust_domain ?? '';
   const localApi = await serveLocalApi({

@@ -127,12 +127,15 @@ describeVectors('of a real quote, changed', () => {
       return { ...ours(input), theirs: theirs(input, { pckCa, signer }, QuoteVerifier.newProd()) };
     };
     expect(verdicts(quote)).toMatchObject({ tcb: 'UpToDate', theirs: 'UpToDate' });
-    /** Bytes that no signature covers: padding, and the text of the chain. */
+    /** What no signature covers: the padding, lengths and types, and the chain, of which the other takes what it needs. */
     const explained = [
       'TDX_TRAILING_BYTES',
+      'TDX_QUOTE_LENGTH',
+      'TDX_CERTIFICATION_DATA',
       'TDX_CERTIFICATE_UNREADABLE',
       'TDX_CHAIN_INCOMPLETE',
       'TDX_ROOT_UNTRUSTED',
+      'TDX_CHAIN_BROKEN',
       'TDX_CHAIN_SIGNATURE',
     ];
     fc.assert(

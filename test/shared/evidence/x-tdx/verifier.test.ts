@@ -268,6 +268,7 @@ describe('the chain of a quote', () => {
     ],
     ['text after its certificates', 'TDX_CERTIFICATE_UNREADABLE', withChain((pem) => `${pem}x`)],
     ['other line ends', 'TDX_CERTIFICATE_UNREADABLE', withChain((pem) => pem.replaceAll('\n', '\u000b'))],
+    ['two zero bytes after it', 'TDX_CERTIFICATE_UNREADABLE', withChain((pem) => `${pem}\0\0`)],
     ['no PEM', 'TDX_CERTIFICATE_UNREADABLE', withChain(() => 'chain')],
     [
       'a certificate twice',
@@ -287,9 +288,13 @@ describe('the chain of a quote', () => {
     ],
   ]);
 
-  it('may end in a zero byte, and have line ends of Windows', () => {
-    expect(verdict(appraiseTdx(withChain((pem) => `${pem}\0`)))).toBe('affirming');
-    expect(verdict(appraiseTdx(withChain((pem) => pem.replaceAll('\n', '\r\n'))))).toBe('affirming');
+  it.each<[string, (pem: string) => string]>([
+    ['ends in a zero byte', (pem) => `${pem}\0`],
+    ['has no line end', (pem) => pem.trimEnd()],
+    ['has line ends of Windows', (pem) => pem.replaceAll('\n', '\r\n')],
+    ['has no lines between its certificates', (pem) => pem.replaceAll('-\n-', '--')],
+  ])('is taken when it %s', (_, chain) => {
+    expect(verdict(appraiseTdx(withChain(chain)))).toBe('affirming');
   });
 });
 

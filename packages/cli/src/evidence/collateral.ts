@@ -85,20 +85,20 @@ function readCrl(file: string): Endorsements {
 }
 
 const tdxCollateralSchema = z.object({
-  pck_crl_issuer_chain: z.string(),
+  pck_crl_issuer_chain: z.string().default(''),
   root_ca_crl: z.string(),
   pck_crl: z.string(),
-  tcb_info_issuer_chain: z.string(),
+  tcb_info_issuer_chain: z.string().default(''),
   tcb_info: z.string(),
   tcb_info_signature: z.string(),
-  qe_identity_issuer_chain: z.string(),
+  qe_identity_issuer_chain: z.string().default(''),
   qe_identity: z.string(),
   qe_identity_signature: z.string(),
 });
 
 /**
  * The collateral of TDX as one JSON object: chains in PEM, lists and signatures in hex, and the two signed documents as
- * strings of exactly the signed bytes. What is wrong inside a field is for the verifier to say.
+ * strings of exactly the signed bytes. What is wrong inside a field, or a chain that lacks, is for the verifier to say.
  */
 function readTdxCollateral(file: string): Endorsements {
   const { success, data } = tdxCollateralSchema.safeParse(parseJson(readBytes(file)));
@@ -111,6 +111,7 @@ function readTdxCollateral(file: string): Endorsements {
   const chains = [data.pck_crl_issuer_chain, data.tcb_info_issuer_chain, data.qe_identity_issuer_chain];
   return {
     certificates: chains
+      .filter((chain) => chain !== '')
       .map((chain) => Buffer.from(chain))
       .flatMap((chain) => splitCertificates(chain) ?? [chain]),
     crls: [data.root_ca_crl, data.pck_crl].map((hex) => Uint8Array.from(Buffer.from(hex, 'hex'))),

@@ -216,7 +216,7 @@ export async function participantTokens(
     participant,
     server,
     tokens: [{ namespace: 'x-a', jws }],
-    endorsements: { certificates: [], crls: [] },
+    endorsements: { certificates: [], crls: [], documents: [] },
   };
 }
 

@@ -26,7 +26,11 @@ const token = (changes: Partial<RegisteredToken> = {}): RegisteredToken => ({
   },
   ear: 'e.a.r',
   evidenceDigest: 'd'.repeat(64),
-  endorsements: { certificates: [Uint8Array.of(1, 2)], crls: [Uint8Array.of(3)] },
+  endorsements: {
+    certificates: [Uint8Array.of(1, 2)],
+    crls: [Uint8Array.of(3)],
+    documents: [{ kind: 'ocsp', content: Uint8Array.of(4) }],
+  },
   ...changes,
 });
 

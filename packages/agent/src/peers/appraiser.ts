@@ -1,6 +1,7 @@
 import type { Clock } from '@muster/shared/clock.js';
 import { resolveFor, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
 import type { Endorsements, EvidenceVerifier, SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
+import { knownDocuments } from '@muster/shared/evidence/endorsements.js';
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Identity } from '@muster/shared/spiffe.js';
@@ -46,6 +47,7 @@ export function createAppraiser(options: AppraiserOptions): Appraiser {
     const delivered = {
       certificates: presented?.endorsements?.certificates ?? [],
       crls: presented?.endorsements?.crls ?? [],
+      documents: knownDocuments(presented?.endorsements?.documents ?? []),
     };
     const endorsements = await withLocal(tokens, delivered, options);
     return appraiseParticipant({

@@ -1,13 +1,11 @@
 import { refusal } from '@muster/shared/errors.js';
 import type { EndorsementDocument, Endorsements } from '@muster/shared/evidence/appraisal.js';
+import { noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import { readOcspResponse } from '@muster/shared/evidence/x-nv-gpu/collateral.js';
 import { joinDocument } from '@muster/shared/evidence/x-tdx/collateral.js';
 import { parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
 import * as z from 'zod';
 import { readBytes } from './input.js';
-
-/** Nothing at hand. */
-export const noEndorsements: Endorsements = { certificates: [], crls: [] };
 
 /** How `--collateral` is read; one line per namespace that has it. */
 const readers: Readonly<Record<string, (file: string) => Endorsements>> = {

@@ -3,6 +3,7 @@ import type { EndorsementStore } from '@muster/shared/endorsements/endorsement.j
 import { jwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource, resolveFor } from '@muster/shared/endorsements/resolve.js';
+import { noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import { resolveServiceKeys } from '@muster/shared/endorsements/service-keys.js';
 import { vendorServices, type VendorUrls } from '@muster/shared/endorsements/vendor-services.js';
 import { refusal } from '@muster/shared/errors.js';
@@ -14,7 +15,7 @@ import type {
   EvidenceVerifier,
 } from '@muster/shared/evidence/appraisal.js';
 import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
-import { noEndorsements, readCollateral, readManifests } from './collateral.js';
+import { readCollateral, readManifests } from './collateral.js';
 import { parseTime, readBinding, requireVerifier } from './input.js';
 import { readSubject, type SubjectOptions } from './subject.js';
 

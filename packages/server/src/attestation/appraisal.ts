@@ -9,6 +9,7 @@ import type {
   SimulatedRoot,
 } from '@muster/shared/evidence/appraisal.js';
 import { earClaims } from '@muster/shared/evidence/ear.js';
+import { mergeEndorsements, noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import { verifiers } from '@muster/shared/evidence/verifiers.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Reason } from '@muster/shared/reasons.js';
@@ -131,7 +132,6 @@ export class Appraiser {
     resolutions: ReadonlyMap<string, Resolution>,
   ): Promise<ParticipantAppraisal> {
     const { policy, simulatedRoots, signer, clock } = this.#options;
-    const all = [...resolutions.values()].map(({ endorsements }) => endorsements);
     return appraiseParticipant({
       tokens,
       identity: { trustDomain: signer.trustDomain, ...participant },
@@ -139,10 +139,7 @@ export class Appraiser {
       ...(nonce !== undefined && { nonce }),
       audience: registryAudience(signer.trustDomain),
       policy,
-      endorsements: {
-        certificates: all.flatMap(({ certificates }) => certificates),
-        crls: all.flatMap(({ crls }) => crls),
-      },
+      endorsements: mergeEndorsements(...[...resolutions.values()].map(({ endorsements }) => endorsements)),
       simulatedRoots,
       at: clock.now(),
       verifiers: this.#verifiers,
@@ -152,7 +149,7 @@ export class Appraiser {
   async #register(
     { participant }: Presentation,
     { jws, claims, appraisal }: AppraisedToken,
-    endorsements: Endorsements = { certificates: [], crls: [] },
+    endorsements: Endorsements = noEndorsements,
   ): Promise<RegisteredToken> {
     const { signer, clock, policyId } = this.#options;
     const appraisedAt = clock.now();

@@ -1,3 +1,4 @@
+import { mergeEndorsements, noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import type { Clock } from '@muster/shared/clock.js';
 import { sleep } from '@muster/shared/clock.js';
 import { MusterError } from '@muster/shared/errors.js';
@@ -166,14 +167,12 @@ export class Verification implements Attestation {
       const participant = registry.find(name);
       if (participant?.publicKey === undefined || participant.tokens.length === 0) return;
       const { role, publicKey, tokens } = participant;
+      const held = mergeEndorsements(...tokens.map(({ endorsements }) => endorsements));
       const verdict = await appraiser.appraise({
         participant: { name, role },
         publicKey,
         tokens: tokens.map(({ jws }) => jws),
-        atHand: {
-          certificates: tokens.flatMap(({ endorsements }) => endorsements.certificates),
-          crls: revocation === 'held' ? tokens.flatMap(({ endorsements }) => endorsements.crls) : [],
-        },
+        atHand: revocation === 'held' ? held : { ...noEndorsements, certificates: held.certificates },
       });
       if (verdict.outcome !== 'rejected') return;
       const { reasons, evidence } = verdict;

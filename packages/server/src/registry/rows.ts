@@ -1,4 +1,5 @@
-import type { Appraisal, Endorsements } from '@muster/shared/evidence/appraisal.js';
+import type { Appraisal } from '@muster/shared/evidence/appraisal.js';
+import { knownDocuments, mergeEndorsements } from '@muster/shared/evidence/endorsements.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import type { RegisteredParticipant, RegisteredToken } from '../ports.js';
 import type { ParticipantRow, TokenRow } from '../store/schema.js';
@@ -26,7 +27,7 @@ export function fromParticipantRow(
 
 /** A token as the store keeps it. */
 export function toTokenRow(participant: string, token: RegisteredToken): TokenRow {
-  const { certificates, crls } = token.endorsements;
+  const { certificates, crls, documents } = mergeEndorsements(token.endorsements);
   return {
     participant,
     namespace: token.namespace,
@@ -37,13 +38,17 @@ export function toTokenRow(participant: string, token: RegisteredToken): TokenRo
     appraisal: JSON.stringify(token.appraisal),
     ear: token.ear,
     evidence_digest: token.evidenceDigest,
-    endorsements: JSON.stringify({ certificates: certificates.map(toBase64), crls: crls.map(toBase64) }),
+    endorsements: JSON.stringify({
+      certificates: certificates.map(toBase64),
+      crls: crls.map(toBase64),
+      documents: documents.map(({ kind, content }) => ({ kind, content: toBase64(content) })),
+    }),
   };
 }
 
 /** A token from the store. */
 export function fromTokenRow(row: TokenRow): RegisteredToken {
-  const stored = JSON.parse(row.endorsements) as Record<keyof Endorsements, string[]>;
+  const stored = JSON.parse(row.endorsements) as StoredEndorsements;
   return {
     namespace: row.namespace,
     jws: row.jws,
@@ -56,8 +61,18 @@ export function fromTokenRow(row: TokenRow): RegisteredToken {
     endorsements: {
       certificates: stored.certificates.map(fromBase64),
       crls: stored.crls.map(fromBase64),
+      documents: knownDocuments(
+        (stored.documents ?? []).map(({ kind, content }) => ({ kind, content: fromBase64(content) })),
+      ),
     },
   };
+}
+
+/** Endorsements as the store keeps them, bytes in base64. */
+interface StoredEndorsements {
+  readonly certificates: readonly string[];
+  readonly crls: readonly string[];
+  readonly documents?: readonly { readonly kind: string; readonly content: string }[];
 }
 
 /** Bytes as the store keeps them. */

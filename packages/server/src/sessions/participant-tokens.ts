@@ -1,3 +1,4 @@
+import { mergeEndorsements } from '@muster/shared/evidence/endorsements.js';
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
 import type { RegisteredParticipant, RegisteredToken } from '../ports.js';
 
@@ -7,19 +8,17 @@ export function participantTokens(
   role: RegisteredParticipant['role'],
   tokens: readonly RegisteredToken[],
 ): ParticipantTokens {
+  const { certificates, crls, documents } = mergeEndorsements(
+    ...tokens.map(({ endorsements }) => endorsements),
+  );
   return {
     participant,
     server: role === 'server',
     tokens: tokens.map(({ namespace, jws }) => ({ namespace, jws })),
     endorsements: {
-      certificates: distinct(tokens.flatMap(({ endorsements }) => endorsements.certificates)),
-      crls: distinct(tokens.flatMap(({ endorsements }) => endorsements.crls)),
+      certificates: certificates.map((der) => Buffer.from(der)),
+      crls: crls.map((der) => Buffer.from(der)),
+      documents: documents.map(({ kind, content }) => ({ kind, content: Buffer.from(content) })),
     },
   };
-}
-
-function distinct(items: readonly Uint8Array[]): Buffer[] {
-  return [
-    ...new Map(items.map((item) => [Buffer.from(item).toString('base64'), Buffer.from(item)])).values(),
-  ];
 }

@@ -1,5 +1,6 @@
 import { MusterError } from '../errors.js';
 import type { EndorsementQuery, Endorsements, Evidence, EvidenceVerifier } from '../evidence/appraisal.js';
+import { mergeEndorsements, noEndorsements } from '../evidence/endorsements.js';
 import { reason, type Reason } from '../reasons.js';
 import { collectEndorsements, type Endorsement, type EndorsementStore } from './endorsement.js';
 
@@ -54,7 +55,7 @@ export async function resolveFor(
 ): Promise<Resolution> {
   const asked = new Set<string>();
   let resolution: Resolution = {
-    endorsements: options.atHand ?? { certificates: [], crls: [] },
+    endorsements: options.atHand ?? noEndorsements,
     deferred: [],
   };
   for (let round = 0; round < maxRounds; round += 1) {
@@ -109,11 +110,7 @@ export function deferral(
 function merge(first: Resolution, second: Resolution): Resolution {
   const waits = [first, second].flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
   return {
-    endorsements: {
-      certificates: [...first.endorsements.certificates, ...second.endorsements.certificates],
-      crls: [...first.endorsements.crls, ...second.endorsements.crls],
-      documents: [...(first.endorsements.documents ?? []), ...(second.endorsements.documents ?? [])],
-    },
+    endorsements: mergeEndorsements(first.endorsements, second.endorsements),
     deferred: [...first.deferred, ...second.deferred],
     ...(waits.length === 0 ? {} : { retryAfterMs: Math.max(...waits) }),
   };

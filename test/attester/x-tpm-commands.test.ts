@@ -1,6 +1,8 @@
 import { expect, it } from '@jest/globals';
 import {
   isBusy,
+  nvReadResponse,
+  nvSizeResponse,
   pcrReadCommand,
   pcrReadResponse,
   quoteCommand,
@@ -69,7 +71,13 @@ it('whatever a TPM answers is read or is a TpmError', () => {
   fc.assert(
     fc.property(
       answers,
-      fc.constantFrom(readPublicResponse, quoteResponse, pcrReadResponse),
+      fc.constantFrom<(response: Uint8Array) => unknown>(
+        readPublicResponse,
+        quoteResponse,
+        pcrReadResponse,
+        nvReadResponse,
+        nvSizeResponse,
+      ),
       (answer, read) => {
         try {
           read(answer);

@@ -2,6 +2,8 @@ import * as z from 'zod';
 import { systemClock, type Clock } from '@muster/shared/clock.js';
 import type { Attester } from './attester.js';
 import { withDeadline } from './deadline.js';
+import { azureAciAttester, azureAciOptions } from './x-az-aci/attester.js';
+import { azureCvmAttester, azureCvmOptions } from './x-az-cvm/attester.js';
 import { nvGpuAttester, nvGpuOptions } from './x-nv-gpu/attester.js';
 import { snpAttester, snpOptions } from './x-snp/attester.js';
 import { tdxAttester, tdxOptions } from './x-tdx/attester.js';
@@ -13,6 +15,8 @@ export const attesterConfigSchema = z.discriminatedUnion('namespace', [
   tdxOptions,
   nvGpuOptions,
   tpmOptions,
+  azureCvmOptions,
+  azureAciOptions,
 ]);
 
 /** The configuration of one attester, with all defaults filled in. */
@@ -27,6 +31,8 @@ const factories: { readonly [N in Namespace]: (config: Configs[N], clock: Clock)
   'x-tdx': tdxAttester,
   'x-nv-gpu': nvGpuAttester,
   'x-tpm': tpmAttester,
+  'x-az-cvm': azureCvmAttester,
+  'x-az-aci': azureAciAttester,
 };
 
 /** The configuration of a participant's attesters: at most one per namespace. */

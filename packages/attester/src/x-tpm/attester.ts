@@ -1,29 +1,15 @@
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { Clock } from '@muster/shared/clock.js';
 import { shortNonce } from '@muster/shared/evidence/nonce.js';
 import { formatEvidence } from '@muster/shared/evidence/x-tpm/evidence.js';
 import { pcrSelectionSchema } from '@muster/shared/evidence/x-tpm/pcrs.js';
-import { parseQuote } from '@muster/shared/evidence/x-tpm/quote.js';
 import { generationFailed, type Attester } from '../attester.js';
 import { commonOptions } from '../options.js';
-import {
-  pcrReadCommand,
-  pcrReadResponse,
-  quoteCommand,
-  quoteResponse,
-  readPublicCommand,
-  readPublicResponse,
-  TpmError,
-  type PcrSelection,
-} from './commands.js';
+import { readPublicCommand, readPublicResponse, TpmError } from './commands.js';
 import { transact } from './device.js';
+import { takeQuote } from './quote.js';
 
 const namespace = 'x-tpm';
-/** PCRs that a TPM returns at once (TPM 2.0 Library, part 3, TPM2_PCR_Read). */
-const pcrsPerRead = 8;
-/** How often quote and values are taken again when a PCR was extended in between. */
-const maxAttempts = 3;
 const firstPersistentHandle = 0x8100_0000;
 const lastPersistentHandle = 0x81ff_ffff;
 
@@ -40,7 +26,7 @@ export const tpmOptions = z.strictObject({
 
 /** Makes the attester of a TPM. It gives up as soon as its signal says so; nothing else bounds its time. */
 export function tpmAttester(
-  { device, attestation_key, pcrs }: z.output<typeof tpmOptions>,
+  { device, attestation_key: key, pcrs }: z.output<typeof tpmOptions>,
   clock: Clock,
 ): Attester {
   const tpm = { path: device, clock };
@@ -49,58 +35,22 @@ export function tpmAttester(
     return indexes === undefined ? [] : [{ bank, indexes }];
   });
   const never = new AbortController().signal;
-
-  async function readPcrs(signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    const values: Uint8Array[] = [];
-    for (const part of selection.flatMap(inParts)) {
-      const read = pcrReadResponse(await transact(tpm, pcrReadCommand([part]), signal));
-      if (read.length !== part.indexes.length)
-        throw new TpmError(`the TPM has no PCRs of the bank ${part.bank}.`);
-      values.push(...read);
-    }
-    return values;
-  }
-
-  async function quote(reportData: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const nonce = shortNonce(reportData);
-    const ak_public = readPublicResponse(await transact(tpm, readPublicCommand(attestation_key), signal));
-    const signed = quoteResponse(
-      await transact(tpm, quoteCommand(attestation_key, nonce, selection), signal),
-    );
-    const values = await readPcrs(signal);
-    return areQuoted(values, signed)
-      ? formatEvidence({ ak_public, tpm_quote: { ...signed, pcrs: [...values] } })
-      : undefined;
-  }
-
   return {
     namespace,
     async collect(reportData, { signal = never } = {}) {
       try {
-        for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
-          const evidence = await quote(reportData, signal);
-          if (evidence !== undefined) return { namespace, evidence };
-        }
-        throw new TpmError('PCRs are extended faster than they can be quoted.');
+        const ak_public = readPublicResponse(await transact(tpm, readPublicCommand(key), signal));
+        const { message, signature, pcrs } = await takeQuote(
+          tpm,
+          { key, nonce: shortNonce(reportData), selection },
+          signal,
+        );
+        const tpm_quote = { message, signature, pcrs: [...pcrs] };
+        return { namespace, evidence: formatEvidence({ ak_public, tpm_quote }) };
       } catch (error) {
         if (error instanceof TpmError) throw generationFailed(namespace, error.message, error);
         throw error;
       }
     },
   };
-}
-
-function inParts({ bank, indexes }: PcrSelection): readonly PcrSelection[] {
-  const count = Math.ceil(indexes.length / pcrsPerRead);
-  return Array.from({ length: count }, (_, part) => ({
-    bank,
-    indexes: indexes.slice(part * pcrsPerRead, (part + 1) * pcrsPerRead),
-  }));
-}
-
-/** Whether a quote covers these values: the length of its digest tells the hash. */
-function areQuoted(values: readonly Uint8Array[], { message }: { readonly message: Uint8Array }): boolean {
-  const digest = parseQuote(message)?.pcrDigest ?? new Uint8Array();
-  const hash = { 32: 'sha256', 48: 'sha384', 64: 'sha512' }[digest.length];
-  return hash !== undefined && createHash(hash).update(Buffer.concat(values)).digest().equals(digest);
 }

@@ -11,8 +11,15 @@ export type PcrBank = keyof typeof bankIds;
 
 const noSessions = 0x8001;
 const sessions = 0x8002;
-const commandCodes = { readPublic: 0x173, quote: 0x158, pcrRead: 0x17e } as const;
+const commandCodes = {
+  readPublic: 0x173,
+  quote: 0x158,
+  pcrRead: 0x17e,
+  nvRead: 0x14e,
+  nvReadPublic: 0x169,
+} as const;
 const passwordSession = 0x4000_0009;
+const ownerHierarchy = 0x4000_0001;
 const algNull = 0x0010;
 const headerLength = 10;
 const selectBytes = 3;
@@ -24,22 +31,19 @@ export function readPublicCommand(handle: number): Buffer {
 
 /** Asks for a quote by a key without a password (TPM2_Quote), by the scheme that the key has. */
 export function quoteCommand(handle: number, nonce: Uint8Array, selection: readonly PcrSelection[]): Buffer {
-  const authorization = Buffer.concat([
-    u32(passwordSession),
-    sized(Buffer.alloc(0)),
-    Buffer.of(1),
-    sized(Buffer.alloc(0)),
-  ]);
-  return command(
-    sessions,
-    commandCodes.quote,
-    u32(handle),
-    u32(authorization.length),
-    authorization,
-    sized(nonce),
-    u16(algNull),
-    selectionList(selection),
-  );
+  const parameters = [sized(nonce), u16(algNull), selectionList(selection)];
+  return command(sessions, commandCodes.quote, u32(handle), emptyPassword(), ...parameters);
+}
+
+/** Asks what an NV index is (TPM2_NV_ReadPublic). */
+export function nvReadPublicCommand(index: number): Buffer {
+  return command(noSessions, commandCodes.nvReadPublic, u32(index));
+}
+
+/** Asks, as the owner, for bytes of an NV index (TPM2_NV_Read); a TPM gives up to 1024 at once. */
+export function nvReadCommand(index: number, offset: number, length: number): Buffer {
+  const handles = [u32(ownerHierarchy), u32(index)];
+  return command(sessions, commandCodes.nvRead, ...handles, emptyPassword(), u16(length), u16(offset));
 }
 
 /** Asks for the values of PCRs (TPM2_PCR_Read); a TPM gives up to eight at once. */
@@ -83,6 +87,17 @@ export function pcrReadResponse(response: Uint8Array): readonly Uint8Array[] {
   return values;
 }
 
+/** The size of an NV index in a response to TPM2_NV_ReadPublic, bytes. Throws a TpmError. */
+export function nvSizeResponse(response: Uint8Array): number {
+  const area = Buffer.from(sizedAt(responseBody(response, noSessions), 0));
+  return uint(area, area.length - 2, 2);
+}
+
+/** The bytes in a response to TPM2_NV_Read. Throws a TpmError. */
+export function nvReadResponse(response: Uint8Array): Uint8Array {
+  return sizedAt(responseBody(response, sessions), 4);
+}
+
 /** What a TPM answered instead of what was asked for. */
 export class TpmError extends Error {
   override readonly name = 'TpmError';
@@ -112,7 +127,7 @@ function responseBody(response: Uint8Array, tag: number): Buffer {
 }
 
 function uint(body: Buffer, at: number, length: number): number {
-  if (at + length > body.length) throw new TpmError('the TPM returned a response that ends early.');
+  if (at < 0 || at + length > body.length) throw new TpmError('the TPM returned a response that ends early.');
   return body.readUIntBE(at, length);
 }
 
@@ -125,6 +140,17 @@ function sizedAt(body: Buffer, at: number): Uint8Array {
 function command(tag: number, code: number, ...parts: readonly Buffer[]): Buffer {
   const body = Buffer.concat(parts);
   return Buffer.concat([u16(tag), u32(headerLength + body.length), u32(code), body]);
+}
+
+/** An authorization area with a password of no characters. */
+function emptyPassword(): Buffer {
+  const session = Buffer.concat([
+    u32(passwordSession),
+    sized(Buffer.alloc(0)),
+    Buffer.of(1),
+    sized(Buffer.alloc(0)),
+  ]);
+  return Buffer.concat([u32(session.length), session]);
 }
 
 function selectionList(selection: readonly PcrSelection[]): Buffer {

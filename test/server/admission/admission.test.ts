@@ -500,6 +500,10 @@ describe('a framework that runs the processes itself', () => {
     await report('completed');
     expect(await stateOf(parts, 'job-1')).toMatchObject({ phase: 'completed', permit: '' });
     expect(parts.commands.of('stopJob')).toEqual(['site-1 job-1/1', 'site-2 job-1/1']);
+    expect(parts.commands.sent.at(-1)?.action).toMatchObject({
+      $case: 'stopJob',
+      value: { reasons: [{ code: 'JOB_ENDED_BY_FRAMEWORK' }] },
+    });
     await expect(report('running')).rejects.toMatchObject({ code: 'JOB_STATE' });
   });
 });

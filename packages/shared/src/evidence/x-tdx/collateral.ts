@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { remembered } from '../remember.js';
 
 /** What Intel says of the security of a version (TCB info, `tcbStatus`). */
 export const tcbStatuses = [
@@ -24,7 +25,9 @@ export interface SignedDocument<T> {
 }
 
 /** More than any document of Intel's, bytes. */
-const maxDocumentBytes = 1024 * 1024;
+const maxDocumentBytes = 128 * 1024;
+/** Documents that are kept as they were read. */
+const rememberedDocuments = 32;
 
 const component = z.int().min(0).max(255);
 const svn = z.int().min(0).max(0xffff);
@@ -87,14 +90,16 @@ export type TcbLevel = TcbInfo['tcbLevels'][number];
 export type EnclaveTcbLevel = QeIdentity['tcbLevels'][number];
 
 /** Reads `{"tcbInfo":{...},"signature":"..."}`; undefined when it is anything else. */
-export function readTcbInfo(content: Uint8Array): SignedDocument<TcbInfo> | undefined {
-  return readSigned(content, 'tcbInfo', tcbInfoSchema);
-}
+export const readTcbInfo = remembered(
+  (content) => readSigned(content, 'tcbInfo', tcbInfoSchema),
+  rememberedDocuments,
+);
 
 /** Reads `{"enclaveIdentity":{...},"signature":"..."}`; undefined when it is anything else. */
-export function readQeIdentity(content: Uint8Array): SignedDocument<QeIdentity> | undefined {
-  return readSigned(content, 'enclaveIdentity', qeIdentitySchema);
-}
+export const readQeIdentity = remembered(
+  (content) => readSigned(content, 'enclaveIdentity', qeIdentitySchema),
+  rememberedDocuments,
+);
 
 /** Writes a document as Intel's service serves it, from its parts. */
 export function joinDocument(

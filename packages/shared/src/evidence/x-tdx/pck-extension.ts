@@ -7,6 +7,7 @@ import {
   OctetString,
   Sequence,
 } from 'asn1js';
+import { remembered } from '../remember.js';
 
 /** What a PCK certificate says of its platform (Intel SGX PCK Certificate Profile, section 1.3.5). */
 export interface PckPlatform {
@@ -40,7 +41,14 @@ const oids = {
 
 /** Reads Intel's extension of a PCK certificate; undefined when it is absent, malformed or lacks a field. */
 export function readPckPlatform(extensions: ReadonlyMap<string, Uint8Array>): PckPlatform | undefined {
-  const fields = readFields(decode(extensions.get(arc)));
+  const der = extensions.get(arc);
+  return der === undefined ? undefined : readExtension(der);
+}
+
+const readExtension = remembered(decodeExtension, 512);
+
+function decodeExtension(der: Uint8Array): PckPlatform | undefined {
+  const fields = readFields(decode(der));
   const tcb = readFields(fields?.get(oids.tcb));
   if (fields === undefined || tcb === undefined) return undefined;
   const componentSvns = Array.from({ length: 16 }, (_, index) =>
@@ -69,8 +77,7 @@ export function readPckPlatform(extensions: ReadonlyMap<string, Uint8Array>): Pc
 
 type Asn1 = ReturnType<typeof fromBER>['result'];
 
-function decode(der: Uint8Array | undefined): Asn1 | undefined {
-  if (der === undefined) return undefined;
+function decode(der: Uint8Array): Asn1 | undefined {
   const { offset, result } = fromBER(der);
   return offset === der.length ? result : undefined;
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
@@ -15,15 +15,7 @@ export interface StandInRequest {
 export class HttpStandIn {
   readonly requests: StandInRequest[] = [];
   answer: { readonly status?: number; readonly body: string } = { body: '{}' };
-  readonly #server = createServer((request, response) => {
-    void text(request).then((body) => {
-      const { method = '', url: path = '', headers } = request;
-      this.requests.push({ method, path, headers, body });
-      response
-        .writeHead(this.answer.status ?? 200, { 'content-type': 'application/json' })
-        .end(this.answer.body);
-    });
-  });
+  readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   /** Starts to listen, and returns the base address. */
   async listen(): Promise<string> {
@@ -36,5 +28,12 @@ export class HttpStandIn {
     this.#server.closeAllConnections();
     this.#server.close();
     await once(this.#server, 'close');
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url: path = '', headers } = request;
+    this.requests.push({ method, path, headers, body: await text(request) });
+    const { status = 200, body } = this.answer;
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body);
   }
 }

@@ -181,10 +181,7 @@ async function freePorts(): Promise<number> {
 }
 
 async function reachable(port: number): Promise<void> {
-  await eventually(() => {
-    const listening = readFileSync('/proc/net/tcp', 'latin1');
-    return listening.includes(
-      `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`,
-    );
-  });
+  const listening = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+  const isListening = (): boolean => readFileSync('/proc/net/tcp', 'latin1').includes(listening);
+  await eventually(isListening, 'the port of the TPM');
 }

@@ -1,6 +1,5 @@
 import { reason, type Reason } from '../../reasons.js';
 import { answers } from '../nonce.js';
-import type { Json } from '../appraisal.js';
 import type { CommonPolicy } from './policy.js';
 
 /** An object of a token. */
@@ -11,11 +10,6 @@ export function objectOf(value: unknown): ClaimSet | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as ClaimSet)
     : undefined;
-}
-
-/** A token's claims for an appraisal: they came as JSON and are JSON. */
-export function jsonOf(claims: unknown): Json {
-  return claims as Json;
 }
 
 /**

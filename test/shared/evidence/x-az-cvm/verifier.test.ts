@@ -262,3 +262,25 @@ function change(offset: number, value: number): (report: Buffer) => Buffer {
     return report;
   };
 }
+
+it('whatever comes as evidence is answered, never thrown at, and never affirmed', () => {
+  const machine = azureMachine({ quote: { nonce } });
+  const whole = JSON.parse(Buffer.from(machine.evidence).toString()) as Record<string, unknown>;
+  const replaced = fc
+    .tuple(fc.constantFrom('version', 'hcl_report', 'tpm_quote', 'td_quote'), fc.jsonValue())
+    .map(([part, value]) => JSON.stringify({ ...whole, [part]: value }));
+  const texts = fc.oneof(fc.string(), fc.json(), replaced).filter((text) => text !== JSON.stringify(whole));
+  fc.assert(
+    fc.property(texts, (text) => {
+      const { status } = azureCvmVerifier.appraise({
+        evidence: { namespace: 'x-az-cvm', evidence: new TextEncoder().encode(text) },
+        endorsements: machine.endorsements,
+        policy: azureCvmVerifier.policySchema.parse({}),
+        at,
+        simulatedRoots: [],
+      });
+      return status === 'contraindicated';
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 JEST := NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" node_modules/.bin/jest
 
-.PHONY: help build check test demo bench docs format clean
+.PHONY: help build check test test-faults soak demo bench docs format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,13 @@ check: build ## Format, lint, types and protos
 
 test: check ## Run every check and every test
 	$(JEST)
+
+test-faults: build ## Run the fault suite alone: real processes that are killed, cut off, cloned and restored
+	@rm -f test/faults/report.json
+	$(JEST) test/faults
+
+soak: build ## Inject faults at random for MINUTES=10, in an order that SEED=... decides
+	@node test/dist/faults/soak.js $(or $(MINUTES),10) $(SEED)
 
 demo: build ## Run the main job with real processes: three sites, their proofs, jobs admitted and taken back
 	@node test/dist/demo/main.js

@@ -25,7 +25,7 @@ export interface Member {
 /** A data directory in which every site has enrolled, and what the sites hold. */
 export interface BenchFederation {
   readonly sites: readonly Member[];
-  readonly framework: Member;
+  readonly operator: Member;
   /** What the yardsticks show of themselves. */
   readonly server: Member;
   readonly vendor: SimulatedVendor;
@@ -60,13 +60,13 @@ export async function createBenchFederation(size: number): Promise<BenchFederati
     });
   const sites: Member[] = [];
   for (let index = 0; index < size; index += 1) sites.push(await certify('site', `site-${index}`));
-  const framework = await certify('framework', 'framework');
+  const operator = await certify('operator', 'operator');
   const server = await certify('server', 'yardstick');
   await store.close();
   const copies: string[] = [];
   return {
     sites,
-    framework,
+    operator,
     server,
     vendor: createVendor(join(root, 'vendor')),
     dataDirectory(parent = root) {

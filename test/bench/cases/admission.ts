@@ -11,7 +11,7 @@ const width = 16;
 export const admission: Case = async ({ federation, quick }) => {
   const [decisions, calls, rounds] = quick ? [5_000, 500, 3] : [50_000, 2_000, 5];
   const fleet = await openFleet(federation, { namespace: 'x-a', size: participants });
-  const client = new UnaryClient(fleet.options.port, federation.framework);
+  const client = new UnaryClient(fleet.options.port, federation.operator);
   try {
     const { server, sites } = fleet;
     const names = sites.map(({ member }) => member.name);

@@ -2,7 +2,7 @@ import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import type { Audit, Commands, Registry } from '../ports.js';
-import { afterCommit } from '../store/after-commit.js';
+import { afterCommit, atCommit } from '../store/after-commit.js';
 import {
   insertJob,
   isActive,
@@ -198,9 +198,11 @@ export class JobBoard {
 
   #publish(tx: Transaction, record: JobRecord): void {
     const { id, phase, generation, reasons } = record.state;
-    afterCommit(tx, () => {
+    atCommit(tx, () => {
       if (isActive(record.state)) this.#active.set(id, record);
       else this.#active.delete(id);
+    });
+    afterCommit(tx, () => {
       const codes = reasons.map(({ code }) => code);
       this.#options.logger.info('job.changed', { job: id, phase, generation, reasons: codes });
       for (const listener of this.#listeners) listener(record);

@@ -3,7 +3,7 @@ import { refusal } from '@muster/shared/errors.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
 import type { RegisteredParticipant, RegisteredToken, Registry, Standing } from '../ports.js';
-import { afterCommit } from '../store/after-commit.js';
+import { atCommit } from '../store/after-commit.js';
 import {
   deleteParticipant,
   insertParticipant,
@@ -25,7 +25,7 @@ export interface RegistryDependencies {
 
 type Listener = (name: string, participant: RegisteredParticipant | undefined) => void;
 
-/** The registry: everything in memory for decisions without I/O, written through to the store; memory follows the commit. */
+/** The registry: everything in memory for decisions without I/O, written through to the store; memory follows each commit at once. */
 export class ParticipantRegistry implements Registry {
   readonly #participants = new Map<string, RegisteredParticipant>();
   readonly #listeners = new Set<Listener>();
@@ -123,7 +123,7 @@ export class ParticipantRegistry implements Registry {
     const { role } = await required(tx, name);
     if (role === 'server') throw refusal('ARGUMENT_INVALID', { message: 'The server cannot be removed.' });
     await deleteParticipant(tx, name, this.#clock.now().getTime());
-    afterCommit(tx, () => {
+    atCommit(tx, () => {
       this.#participants.delete(name);
       this.#tell(name, undefined);
     });
@@ -201,7 +201,7 @@ export class ParticipantRegistry implements Registry {
     liveness?: Pick<RegisteredParticipant, 'connected' | 'silent'>,
   ): Promise<void> {
     const row = await required(tx, name);
-    afterCommit(tx, () => {
+    atCommit(tx, () => {
       const held = this.#participants.get(name);
       const { connected = false, silent = false, lastSeenAt } = held ?? {};
       const next: RegisteredParticipant = {

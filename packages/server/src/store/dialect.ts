@@ -1,3 +1,4 @@
+import { memoized } from '@muster/shared/memo.js';
 import type Database from 'libsql';
 import {
   CompiledQuery,
@@ -8,6 +9,9 @@ import {
   type DialectAdapter,
   type Driver,
 } from 'kysely';
+
+/** How many prepared statements are kept. */
+const maxStatements = 256;
 
 /** kysely over one libsql connection, whose transactions take the write lock at their beginning. */
 export class LibsqlDialect extends SqliteDialect {
@@ -43,7 +47,11 @@ class ImmediateDriver extends SqliteDriver {
   readonly #database: Database.Database;
 
   constructor(database: Database.Database) {
-    super({ database });
+    const prepare = memoized((text: string) => database.prepare(text), {
+      keyOf: (text) => text,
+      maxEntries: maxStatements,
+    });
+    super({ database: { prepare, close: () => void database.close() } });
     this.#database = database;
   }
 

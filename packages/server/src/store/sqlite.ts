@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { Kysely, Migrator, sql } from 'kysely';
 import { refusal } from '@muster/shared/errors.js';
-import { runAfterCommit } from './after-commit.js';
+import { runEffects } from './after-commit.js';
 import { LibsqlDialect } from './dialect.js';
 import { storeError } from './errors.js';
 import { migrations } from './migrations/index.js';
 import type { Schema } from './schema.js';
-import type { Store } from './store.js';
+import type { Store, Transaction } from './store.js';
+import { Turns } from './turns.js';
+import { WalSync } from './wal-sync.js';
 
 const databaseFile = 'muster.db';
 const lockFile = 'server.lock';
@@ -24,43 +26,77 @@ export async function openSqliteStore(
   dataDirectory: string,
   purpose: 'server' | 'administration' = 'server',
 ): Promise<Store> {
-  const opened: Database.Database[] = [];
+  const opened: { close(): unknown }[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const each of opened.toReversed()) await each.close();
+  };
   try {
     mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
     if (purpose === 'server') opened.push(lock(dataDirectory));
-    const database = open(join(dataDirectory, databaseFile));
+    const file = join(dataDirectory, databaseFile);
+    const database = open(file);
     opened.push(database);
-    return await storeOver(database, () => {
+    const sync = await WalSync.open(file);
+    opened.push(sync);
+    const close = async (): Promise<void> => {
       database.pragma('wal_checkpoint(truncate)');
-      opened.toReversed().forEach((each) => each.close());
-    });
+      await closeAll();
+    };
+    return await storeOver(database, { sync, close });
   } catch (error) {
-    opened.toReversed().forEach((each) => each.close());
+    await closeAll();
     throw storeError(error);
   }
+}
+
+/** How a store makes commits durable, and how it ends. */
+interface StoreParts {
+  /** Absent where a commit is as durable as it gets, such as in memory. */
+  readonly sync?: WalSync;
+  readonly close?: () => void | Promise<void>;
 }
 
 /** A store over an open database, whose schema is brought up to date. Errors: STORE_NEWER_SCHEMA, STORE_CORRUPT. */
 export async function storeOver(
   database: Database.Database,
-  close: () => void = () => database.close(),
+  { sync, close = () => void database.close() }: StoreParts = {},
 ): Promise<Store> {
   const db = new Kysely<Schema>({ dialect: new LibsqlDialect(database) });
   await migrate(db);
+  sync?.committed();
+  const turns = new Turns();
+  const totalChanges = database.prepare('select total_changes()').pluck();
+  let closed = false;
+  const run = async <T>(
+    work: (tx: Transaction) => Promise<T>,
+  ): Promise<{ readonly tx: Transaction; readonly result: T }> => {
+    if (closed) throw refusal('STORE_UNAVAILABLE', { message: 'The store is closed.' });
+    const before = totalChanges.get();
+    const done = await db.transaction().execute(async (tx) => ({ tx, result: await work(tx) }));
+    if (totalChanges.get() !== before) sync?.committed();
+    runEffects(done.tx, 'atCommit');
+    return done;
+  };
   return {
     async transaction(work) {
       try {
-        const { tx, result } = await db.transaction().execute(async (tx) => ({ tx, result: await work(tx) }));
-        runAfterCommit(tx);
+        const { tx, result } = await turns.take(() => run(work));
+        await sync?.durable();
+        runEffects(tx, 'afterCommit');
         return result;
       } catch (error) {
         throw storeError(error);
       }
     },
-    async close() {
-      // Not `destroy`: the connection is the caller's, and work that is under way ends first.
-      await db.connection().execute(async () => close());
-    },
+    close: () =>
+      turns.take(async () => {
+        closed = true;
+        try {
+          await sync?.durable();
+        } finally {
+          await close();
+        }
+      }),
   };
 }
 
@@ -90,8 +126,11 @@ function open(file: string): Database.Database {
     const [check] = database.pragma('quick_check(1)') as { readonly quick_check?: string }[];
     if (check?.quick_check !== 'ok') throw refusal('STORE_CORRUPT', { message: `${file} is damaged.` });
     database.pragma('journal_mode = wal');
-    database.pragma('synchronous = full');
+    // Commits are made durable by WalSync; SQLite itself sees to the order of log and database.
+    database.pragma('synchronous = normal');
     database.pragma('foreign_keys = on');
+    // The first read makes the write-ahead log.
+    database.pragma('user_version');
     return database;
   } catch (error) {
     database.close();

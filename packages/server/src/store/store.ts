@@ -10,8 +10,8 @@ export type Transaction = KyselyTransaction<Schema>;
  */
 export interface Store {
   /**
-   * Runs work in one serialisable transaction; a rejection rolls back. What was registered with
-   * `afterCommit` (after-commit.ts) runs after the commit, before this resolves.
+   * Runs work in one serialisable transaction, one at a time; a rejection rolls back. Resolves when what was written is
+   * on the disk. after-commit.ts has the effects that follow a commit.
    * Errors: STORE_FULL, STORE_CORRUPT, STORE_UNAVAILABLE.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;

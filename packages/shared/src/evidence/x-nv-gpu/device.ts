@@ -9,7 +9,7 @@ import type { DeviceEvidence } from './document.js';
 import { reportFields, type ReportFields } from './fields.js';
 import { certificateFwid } from './fwid.js';
 import { matchMeasurements, type Match } from './measurements.js';
-import { certificateStatus } from './ocsp.js';
+import { certificateStatus, type OcspAnswer } from './ocsp.js';
 import type { NvPolicy } from './policy.js';
 import { deviceFailures, type PolicyFailure } from './policy-checks.js';
 import { parseReport, type SpdmReport } from './report.js';
@@ -22,7 +22,7 @@ export interface DeviceInput {
   /** The chain of a device that did not bring its own. */
   readonly certificates: readonly Uint8Array[];
   readonly rims: readonly RimReading[];
-  readonly ocspResponses: readonly Uint8Array[];
+  readonly ocspAnswers: readonly OcspAnswer[];
   /** The nonce to answer; undefined where none is known. */
   readonly nonce: Uint8Array | undefined;
   readonly policy: NvPolicy;
@@ -192,10 +192,10 @@ export function statusSubjects(
 function checkRevocation(
   { chain }: ProvenDevice,
   rims: Match['rims'],
-  { ocspResponses, at }: DeviceInput,
+  { ocspAnswers, at }: DeviceInput,
 ): { readonly refusals: readonly Reason[]; readonly isIncomplete: boolean } {
   const subjects = [...statusSubjects(chain, 1), ...rims.flatMap((rim) => statusSubjects(rim.chain, 0))];
-  const outcomes = subjects.map((subject) => certificateStatus(subject, ocspResponses, at));
+  const outcomes = subjects.map((subject) => certificateStatus(subject, ocspAnswers, at));
   return {
     refusals: outcomes.filter((outcome) => typeof outcome !== 'string'),
     isIncomplete: outcomes.includes('absent'),

@@ -4,7 +4,7 @@ import { chipOf } from './device-chain.js';
 import { rimDemands, statusSubjects } from './device.js';
 import { readDocument, type DeviceEvidence } from './document.js';
 import { reportFields, type ReportFields } from './fields.js';
-import { certificateId, isAnswered, type StatusSubject } from './ocsp.js';
+import { certificateId, isAnswered, parseOcspResponse, type StatusSubject } from './ocsp.js';
 import { parseReport } from './report.js';
 import { readRim, type RimReading } from './rim.js';
 import type { RimDemand } from './rim-trust.js';
@@ -29,7 +29,7 @@ export function nvEndorsementQueries(
   const contents = (kind: string): readonly Uint8Array[] =>
     documents.filter((entry) => entry.kind === kind).map(({ content }) => content);
   const rims = contents('nvidia-rim').map(readRim);
-  const responses = contents('ocsp');
+  const answers = contents('ocsp').flatMap((der) => parseOcspResponse(der) ?? []);
   const devices = document.devices.map((device) => describe(device, certificates));
   const subjects = [
     ...devices.flatMap(({ chain }) => statusSubjects(chain, 1)),
@@ -40,7 +40,7 @@ export function nvEndorsementQueries(
       rimPaths(chip, fields, rims).map((path) => [path, 'nvidia-rim'] as const),
     ),
     ...subjects
-      .filter((subject) => !isAnswered(subject, responses))
+      .filter((subject) => !isAnswered(subject, answers))
       .map((subject) => [ocspPath(subject), 'ocsp'] as const),
   ]);
   return [...paths].slice(0, maxQueries).map(([path, kind]) => ({ vendor: 'nvidia', kind, path }));

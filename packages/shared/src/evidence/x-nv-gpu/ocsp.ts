@@ -22,8 +22,8 @@ export interface StatusSubject {
 /** What the responses at hand say about a certificate. */
 export type StatusOutcome = 'good' | 'absent' | Reason;
 
-/** A response of a service, for one certificate (RFC 6960, section 4.2.1). */
-interface Answer {
+/** What a responder says of one certificate (RFC 6960, section 4.2.1). Nothing in it is trusted yet. */
+export interface OcspAnswer {
   readonly response: SingleResponse;
   readonly hasCriticalExtensions: boolean;
   readonly responders: readonly VendorCertificate[];
@@ -45,7 +45,7 @@ const hashNames: Readonly<Record<string, string>> = {
 
 /** When a response is superseded, its nextUpdate; undefined when it is not readable or does not say. */
 export function ocspExpiry(der: Uint8Array): Date | undefined {
-  const times = (parseResponse(der) ?? []).map(
+  const times = (parseOcspResponse(der) ?? []).map(
     ({ response }) => response.nextUpdate?.getTime() ?? Number.NaN,
   );
   const expiry = new Date(Math.min(...times));
@@ -53,18 +53,16 @@ export function ocspExpiry(der: Uint8Array): Date | undefined {
 }
 
 /**
- * Reads the status of a certificate from the OCSP responses at hand, DER. One counts when it is about this certificate
+ * Reads the status of a certificate from the answers at hand. One counts when it is about this certificate
  * of this issuer, is signed by the issuer or by a responder that the issuer named, and is current.
  * Responses about other certificates are left alone.
  */
 export function certificateStatus(
   { certificate, issuer }: StatusSubject,
-  responses: readonly Uint8Array[],
+  answers: readonly OcspAnswer[],
   at: Date,
 ): StatusOutcome {
-  const about = responses
-    .flatMap((der) => parseResponse(der) ?? [])
-    .filter(({ response }) => isAbout(response, { certificate, issuer }));
+  const about = answers.filter(({ response }) => isAbout(response, { certificate, issuer }));
   const current = select(about, [
     (answer) => (isAuthentic(answer, issuer, at) ? undefined : reason('NV_OCSP_SIGNATURE')),
     ({ response }) => (response.thisUpdate <= at ? undefined : reason('NV_OCSP_NOT_YET_VALID')),
@@ -77,14 +75,9 @@ export function certificateStatus(
   return failure ?? (current.passed.length > 0 ? 'good' : (current.failure ?? reason('NV_OCSP_UNREADABLE')));
 }
 
-/** Whether one of the responses is about a certificate, whatever it says. */
-export function isAnswered(subject: StatusSubject, responses: readonly Uint8Array[]): boolean {
-  return responses.some((der) => parseResponse(der)?.some(({ response }) => isAbout(response, subject)));
-}
-
-/** Whether each of the responses is at least readable. */
-export function areReadable(responses: readonly Uint8Array[]): boolean {
-  return responses.every((der) => parseResponse(der) !== undefined);
+/** Whether one of the answers is about a certificate, whatever it says. */
+export function isAnswered(subject: StatusSubject, answers: readonly OcspAnswer[]): boolean {
+  return answers.some(({ response }) => isAbout(response, subject));
 }
 
 /** How a request names a certificate (RFC 6960, section 4.1.1, CertID): SHA-384 of issuer name and key, and the serial. */
@@ -96,7 +89,7 @@ export function certificateId({ certificate, issuer }: StatusSubject): {
   return { ...issuerHashes(issuer, 'sha384'), serial: evenHex(certificate.serial) };
 }
 
-function statusCheck({ commonName }: VendorCertificate): Check<Answer> {
+function statusCheck({ commonName }: VendorCertificate): Check<OcspAnswer> {
   return ({ response: { certStatus } }) => {
     if (certStatus.good !== undefined) return undefined;
     if (certStatus.revoked === undefined) {
@@ -106,7 +99,8 @@ function statusCheck({ commonName }: VendorCertificate): Check<Answer> {
   };
 }
 
-function parseResponse(der: Uint8Array): readonly Answer[] | undefined {
+/** Reads an OCSP response, DER: an answer for each certificate that it is about. Undefined when it is none, or a failure. */
+export function parseOcspResponse(der: Uint8Array): readonly OcspAnswer[] | undefined {
   if (der.length > maxBytes) return undefined;
   try {
     const { responseStatus, responseBytes } = AsnConvert.parse(der, OCSPResponse);
@@ -163,7 +157,7 @@ function issuerHashes(
 }
 
 /** Signed by the issuer itself, or by a responder whose certificate the issuer signed (RFC 6960, section 4.2.2.2). */
-function isAuthentic({ signed, responders }: Answer, issuer: VendorCertificate, at: Date): boolean {
+function isAuthentic({ signed, responders }: OcspAnswer, issuer: VendorCertificate, at: Date): boolean {
   const delegates = responders.filter(
     (responder) =>
       maySignResponses(responder) &&

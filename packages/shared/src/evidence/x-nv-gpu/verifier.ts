@@ -4,7 +4,7 @@ import { appraiseDevice, type DeviceFindings } from './device.js';
 import { readDocument } from './document.js';
 import { nvEndorsementQueries } from './endorsements.js';
 import { bindingEvidence, gpuNonce } from './nonce.js';
-import { areReadable } from './ocsp.js';
+import { parseOcspResponse, type OcspAnswer } from './ocsp.js';
 import { nvPolicySchema, type NvPolicy } from './policy.js';
 import { machineFailures, type PolicyFailure } from './policy-checks.js';
 import { readRim, type RimReading } from './rim.js';
@@ -128,16 +128,19 @@ function expectedNonce({ nonce, reportData, related = [] }: Input): Uint8Array |
 /** Reads the documents at hand. Reasons: NV_RIM_EXCESSIVE, NV_RIM_MALFORMED, NV_OCSP_UNREADABLE. */
 function readCollateral({
   endorsements: { documents = [] },
-}: Input): { readonly rims: readonly RimReading[]; readonly ocspResponses: readonly Uint8Array[] } | Reason {
+}: Input): { readonly rims: readonly RimReading[]; readonly ocspAnswers: readonly OcspAnswer[] } | Reason {
   const contents = (kind: string): readonly Uint8Array[] =>
     documents.filter((document) => document.kind === kind).map(({ content }) => content);
-  const [manifests, ocspResponses] = [contents('nvidia-rim'), contents('ocsp')];
+  const [manifests, responses] = [contents('nvidia-rim'), contents('ocsp')];
   if (manifests.length > maxRims) return reason('NV_RIM_EXCESSIVE');
   const rims = manifests.map(readRim);
   const unreadable = rims.find((rim) => 'reason' in rim);
   if (unreadable !== undefined) return unreadable.reason;
-  const isUsable = ocspResponses.length <= maxOcspResponses && areReadable(ocspResponses);
-  return isUsable ? { rims, ocspResponses } : reason('NV_OCSP_UNREADABLE');
+  const answers = responses.slice(0, maxOcspResponses).map(parseOcspResponse);
+  const isUsable = responses.length <= maxOcspResponses && !answers.includes(undefined);
+  return isUsable
+    ? { rims, ocspAnswers: answers.flatMap((some) => some ?? []) }
+    : reason('NV_OCSP_UNREADABLE');
 }
 
 /** A device counts once, however often its evidence is there: by its own certificate and by the key of its report. */

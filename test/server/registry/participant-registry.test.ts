@@ -153,6 +153,25 @@ describe('the registry', () => {
     expect(registry.standing('site-1').admissible).toBe(false);
   });
 
+  it('does not say yes any longer than it is true, however often it has', async () => {
+    const own = new FakeClock(at);
+    const asked = await ParticipantRegistry.load(store, { clock: own, policy: testPolicy() });
+    const isAdmissible = (): boolean => asked.standing('site-1').admissible;
+    expect([isAdmissible(), isAdmissible()]).toEqual([true, true]);
+    asked.setLiveness('site-1', { lastSeenAt: at });
+    expect(isAdmissible()).toBe(true);
+    asked.setLiveness('site-1', { silent: true });
+    expect(isAdmissible()).toBe(false);
+    asked.setLiveness('site-1', { silent: false });
+    expect(isAdmissible()).toBe(true);
+    await own.advance(599_999);
+    asked.setLiveness('site-1', { lastSeenAt: at });
+    expect(isAdmissible()).toBe(true);
+    await own.advance(1);
+    asked.setLiveness('site-1', { lastSeenAt: at });
+    expect(isAdmissible()).toBe(false);
+  });
+
   it('asks for fresh evidence after readmission', async () => {
     await change((tx) => registry.quarantine(tx, 'site-1', []));
     expect(await change((tx) => registry.readmit(tx, 'site-1'))).toBe(true);

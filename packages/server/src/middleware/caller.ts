@@ -2,6 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import type { PeerCertificate } from 'node:tls';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
+import { remembered } from '@muster/shared/evidence/remember.js';
 import { certificateIdentity, publicKeyDer } from '@muster/shared/pki/certificate.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { findCertificate, markCertificateUsed, supersedeCertificates } from '../store/certificates.js';
@@ -34,21 +35,29 @@ export type Authenticate = (certificate: PeerCertificate | undefined) => Promise
 export function certificateAuthentication(store: Store, trustDomain: string, clock: Clock): Authenticate {
   return async (peer) => {
     if (peer?.raw === undefined) throw refusal('UNAUTHENTICATED');
-    const certificate = new X509Certificate(peer.raw);
-    const identity = certificateIdentity(certificate);
+    const { identity, publicKey, fingerprint } = readCertificate(peer.raw);
     if (identity === undefined || identity.trustDomain !== trustDomain) throw refusal('UNAUTHENTICATED');
-    const fingerprint = createHash('sha256').update(peer.raw).digest('hex');
     const issued = await store.transaction(async (tx) => accepted(tx, fingerprint, clock.now().getTime()));
     return {
       ...identity,
       spiffeId: formatSpiffeId(identity),
       serial: issued.serial,
-      publicKey: publicKeyDer(certificate.publicKey),
+      publicKey,
       notAfter: new Date(issued.not_after),
       authority: issued.authority,
     };
   };
 }
+
+/** What a certificate says by itself; callers show theirs with every call. */
+const readCertificate = remembered((der: Uint8Array) => {
+  const certificate = new X509Certificate(der);
+  return {
+    identity: certificateIdentity(certificate),
+    publicKey: publicKeyDer(certificate.publicKey),
+    fingerprint: createHash('sha256').update(der).digest('hex'),
+  };
+}, 1024);
 
 async function accepted(tx: Transaction, fingerprint: string, at: number): Promise<CertificateRow> {
   const issued = await findCertificate(tx, fingerprint);

@@ -28,6 +28,8 @@ type Listener = (name: string, participant: RegisteredParticipant | undefined) =
 /** The registry: everything in memory for decisions without I/O, written through to the store; memory follows each commit at once. */
 export class ParticipantRegistry implements Registry {
   readonly #participants = new Map<string, RegisteredParticipant>();
+  /** The last yes about a participant as it is: until its proof expires, only a change can make it a no. */
+  readonly #admissible = new WeakMap<RegisteredParticipant, Standing>();
   readonly #listeners = new Set<Listener>();
   readonly #clock: Clock;
   readonly #policy: Policy;
@@ -68,7 +70,12 @@ export class ParticipantRegistry implements Registry {
         reasons: [reason('PARTICIPANT_UNKNOWN', { participant: name })],
       };
     }
-    return standingOf(participant, { policy: this.#policy, at: this.#clock.now() });
+    const at = this.#clock.now();
+    const known = this.#admissible.get(participant);
+    if (known !== undefined && (known.expiresAt === undefined || at < known.expiresAt)) return known;
+    const standing = standingOf(participant, { policy: this.#policy, at });
+    if (standing.admissible) this.#admissible.set(participant, standing);
+    return standing;
   }
 
   watch(listener: Listener): () => void {
@@ -180,7 +187,9 @@ export class ParticipantRegistry implements Registry {
     const next = { ...participant, ...liveness };
     this.#participants.set(name, next);
     const changed = next.connected !== participant.connected || next.silent !== participant.silent;
+    const standing = this.#admissible.get(participant);
     if (changed) this.#tell(name, next);
+    else if (standing !== undefined) this.#admissible.set(next, standing);
   }
 
   async #change(

@@ -41,6 +41,10 @@ export const rimDocuments: readonly EndorsementDocument[] = [
   ...goodResponses(driverRim.chain, 0),
 ];
 
+/** The device of a case that brings none, and what is known of its certificates. */
+const defaultGpu = simulatedGpu();
+const defaultResponses = goodResponses(defaultGpu.chain, 1);
+
 /** One device's part of the evidence. */
 export function deviceOf(
   gpu: SimulatedGpu,
@@ -51,7 +55,7 @@ export function deviceOf(
 
 /** Appraises a case. */
 export function appraise(given: NvCase = {}): Appraisal {
-  const { gpu = simulatedGpu(), settings, policy = {}, certificates = [], input = {} } = given;
+  const { gpu = defaultGpu, settings, policy = {}, certificates = [], input = {} } = given;
   const devices = given.devices ?? [deviceOf(gpu, given.report)];
   return nvVerifier.appraise({
     evidence: {
@@ -61,7 +65,10 @@ export function appraise(given: NvCase = {}): Appraisal {
     endorsements: {
       certificates,
       crls: [],
-      documents: given.documents ?? [...rimDocuments, ...goodResponses(gpu.chain, 1)],
+      documents: given.documents ?? [
+        ...rimDocuments,
+        ...(gpu === defaultGpu ? defaultResponses : goodResponses(gpu.chain, 1)),
+      ],
     },
     nonce: defaultNonce,
     policy: nvVerifier.policySchema.parse(policy),

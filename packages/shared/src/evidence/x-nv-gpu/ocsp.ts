@@ -64,10 +64,10 @@ export function certificateStatus(
 ): StatusOutcome {
   const about = answers.filter(({ response }) => isAbout(response, { certificate, issuer }));
   const current = select(about, [
-    (answer) => (isAuthentic(answer, issuer, at) ? undefined : reason('NV_OCSP_SIGNATURE')),
     ({ response }) => (response.thisUpdate <= at ? undefined : reason('NV_OCSP_NOT_YET_VALID')),
     ({ response: { nextUpdate } }) =>
       nextUpdate !== undefined && at <= nextUpdate ? undefined : reason('NV_OCSP_EXPIRED'),
+    (answer) => (isAuthentic(answer, issuer, at) ? undefined : reason('NV_OCSP_SIGNATURE')),
     ({ hasCriticalExtensions }) => (hasCriticalExtensions ? reason('NV_OCSP_UNREADABLE') : undefined),
   ]);
   if (about.length === 0) return 'absent';

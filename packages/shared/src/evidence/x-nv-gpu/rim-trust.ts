@@ -45,6 +45,12 @@ const codes: Readonly<Record<ChainFault['kind'], ReasonCode>> = {
   key: 'NV_RIM_CHAIN',
 };
 
+const forgeryCodes: ReadonlySet<ReasonCode> = new Set([
+  'NV_RIM_ROOT_UNTRUSTED',
+  'NV_RIM_CHAIN',
+  'NV_RIM_SIGNATURE',
+]);
+
 /**
  * Finds the manifests that fit a demand and are to be trusted. One that does not fit never hides one that does; where
  * none fits, the reason is of the one that came furthest.
@@ -65,10 +71,17 @@ export function findRims(
     (outcome) => 'rim' in outcome && outcome.rim.kind === kind && outcome.rim.version === version,
   ) as TrustedRim[];
   if (first !== undefined) return { rims: [first, ...rest] };
-  const failure = outcomes.find((outcome) => 'code' in outcome) ?? current.failure;
+  const failure =
+    outcomes.find((outcome) => 'code' in outcome) ?? current.failure ?? forgery(readings, trust);
   if (failure !== undefined) return { reason: failure, missing: false };
   const message = `There is no reference integrity manifest for the ${what} ${version}.`;
   return { reason: reason('NV_RIM_MISSING', { message }), missing: true };
+}
+
+/** A forged manifest at hand: where one is missing, it may have been meant to be that one. */
+function forgery(readings: readonly RimReading[], trust: RimTrust): Reason | undefined {
+  const reasons = readings.map((reading) => trustRim(reading, trust)).filter((outcome) => 'code' in outcome);
+  return reasons.find(({ code }) => forgeryCodes.has(code));
 }
 
 /** Verifies one manifest by itself: its form, its certificates up to the pinned root, its signature and its signer. */

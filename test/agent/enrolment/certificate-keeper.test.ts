@@ -1,9 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { CertificateKeeper } from '@muster/agent/enrolment/certificate-keeper.js';
 import { generateKey, readCredential } from '@muster/agent/enrolment/credential.js';
 import type { Enrolment } from '@muster/agent/enrolment/enroller.js';
 import { refusal } from '@muster/shared/errors.js';
+import { openCertificateRequest } from '@muster/shared/pki/certificate-request.js';
 import { toPem } from '@muster/shared/pki/certificate.js';
+import { trustBundleDigest } from '@muster/shared/pki/trust-bundle.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { FakeMusterServer, trustDomain } from '../../support/fake-muster-server.js';
 import { silentLogger } from '../../support/logger.js';
@@ -115,5 +118,75 @@ describe('the certificate of an agent', () => {
     await clock.advance(0.5 * hourMs);
     await eventually(() => seen.length === 2);
     expect(seen).toEqual(['enrolment', refusal('JOIN_TOKEN_INVALID').message]);
+  });
+
+  it('is asked for once when two want it at once', async () => {
+    const kept = await keep(0.5);
+    await Promise.all([kept.renew(), kept.renew()]);
+    expect(seen).toEqual(['renewal', 'changed']);
+  });
+
+  it('is renewed for the same key when the reply was lost', async () => {
+    const { renewCertificate } = server.answers;
+    const keys: string[] = [];
+    server.answers.renewCertificate = async (request) => {
+      keys.push(Buffer.from(await openCertificateRequest(request.certificateRequest)).toString('hex'));
+      const answer = await renewCertificate(request);
+      return keys.length === 1 ? Promise.reject(refusal('SERVER_UNREACHABLE')) : answer;
+    };
+    const kept = await keep(0.5);
+    await clock.advance(0.5 * hourMs);
+    await eventually(() => seen.length === 1);
+    await clock.waitForTimers(1);
+    await clock.advance(30_000);
+    await eventually(() => seen.includes('changed'));
+    expect(keys).toHaveLength(2);
+    expect(new Set(keys)).toEqual(new Set([Buffer.from(kept.credential.key.spki).toString('hex')]));
+  });
+});
+
+describe('the CAs that an agent follows', () => {
+  const rootOf = ({ bundle }: FakeMusterServer): Buffer => new X509Certificate(bundle).raw;
+  let next: FakeMusterServer;
+  beforeEach(async () => {
+    next = await FakeMusterServer.start();
+  });
+  afterEach(() => next.stop());
+
+  it('are used for the next connection; a certificate of the one that issues is left alone', async () => {
+    const kept = await keep(0.5);
+    kept.follow({ certificates: [rootOf(server), rootOf(next)], issuerHash: server.caHash });
+    expect(kept.trustDigest.toString('hex')).toBe(trustBundleDigest([rootOf(next), rootOf(server)]));
+    await clock.advance(60_000);
+    expect(seen).toEqual(['trust']);
+    await kept.renew();
+  });
+
+  it('make it ask the one that issues for a certificate, within 30 seconds', async () => {
+    const kept = await keep(1);
+    kept.follow({ certificates: [rootOf(server), rootOf(next)], issuerHash: next.caHash });
+    await clock.advance(29_999);
+    expect(seen).toEqual(['trust']);
+    await clock.advance(1);
+    await eventually(() => seen.includes('changed'));
+    expect(seen).toEqual(['trust', 'renewal', 'changed']);
+  });
+
+  it('end its trust in a server whose CA is not among them', async () => {
+    const kept = await keep(0.5);
+    kept.follow({ certificates: [rootOf(next)], issuerHash: next.caHash });
+    await expect(kept.renew()).rejects.toMatchObject({ code: 'SERVER_UNREACHABLE' });
+  });
+
+  it('are those of a renewal, too', async () => {
+    const { renewCertificate } = server.answers;
+    server.answers.renewCertificate = async (request) => ({
+      ...(await renewCertificate(request)),
+      trustBundle: [rootOf(server), rootOf(next)],
+    });
+    const kept = await keep(0.5);
+    await kept.renew();
+    expect(seen).toEqual(['renewal', 'trust', 'changed']);
+    expect(kept.trustDigest.toString('hex')).toBe(trustBundleDigest([rootOf(server), rootOf(next)]));
   });
 });

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -52,18 +52,21 @@ beforeAll(async () => {
       );
       return;
     }
-    void bodyOf(request).then((body) => {
-      const { tbsRequest } = AsnConvert.parse(body, OCSPRequest);
-      const serial = Buffer.from(tbsRequest.requestList[0]?.reqCert.serialNumber ?? new ArrayBuffer());
-      const [subject, issuer] = issued.get(hexOf(serial.toString('hex'))) ?? [];
-      response.writeHead(200, { 'content-type': 'application/ocsp-response' });
-      response.end(subject && issuer && ocspResponse(subject, issuer));
-    });
+    void answerStatus(request, response);
   });
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(service.address() as AddressInfo).port}/`;
 });
 afterAll(() => void service.close());
+
+/** Answers an OCSP request for a certificate that is known here, and any other with nothing. */
+async function answerStatus(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { tbsRequest } = AsnConvert.parse(await bodyOf(request), OCSPRequest);
+  const serial = Buffer.from(tbsRequest.requestList[0]?.reqCert.serialNumber ?? new ArrayBuffer());
+  const [subject, issuer] = issued.get(hexOf(serial.toString('hex'))) ?? [];
+  response.writeHead(200, { 'content-type': 'application/ocsp-response' });
+  response.end(subject && issuer && ocspResponse(subject, issuer));
+}
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];

@@ -73,7 +73,7 @@ export class TokenMaker {
     requireTokens({ tokens: [], failures });
   }
 
-  /** Collects evidence of every namespace at once. Never rejects; each failure is a reason with its namespace. */
+  /** Collects evidence of every namespace in one round. Never rejects; each failure is a reason with its namespace. */
   async make(request: TokenRequest, subject: TokenSubject): Promise<MadeTokens> {
     const wanted = request.namespaces.map((namespace) => this.#sources.get(namespace));
     const round = await collectRound(

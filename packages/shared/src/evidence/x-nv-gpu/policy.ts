@@ -8,7 +8,6 @@ const counts = z
     message: 'give either minimum or exactly',
   });
 
-/** A chip such as `GH100`, or a signer's common name. */
 const chip = z.string().regex(/^[A-Z]{2}\d{2,4}$/, 'expected a chip such as GH100');
 const driverVersion = z
   .string()

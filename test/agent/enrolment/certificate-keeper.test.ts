@@ -130,7 +130,7 @@ describe('the certificate of an agent', () => {
     const { renewCertificate } = server.answers;
     const keys: string[] = [];
     server.answers.renewCertificate = async (request) => {
-      keys.push(Buffer.from(await openCertificateRequest(request.certificateRequest)).toString('hex'));
+      keys.push(Buffer.from(openCertificateRequest(request.certificateRequest)).toString('hex'));
       const answer = await renewCertificate(request);
       return keys.length === 1 ? Promise.reject(refusal('SERVER_UNREACHABLE')) : answer;
     };

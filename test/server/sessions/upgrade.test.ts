@@ -25,7 +25,15 @@ const recorded = {
   goodbye: '3a020801',
 } as const;
 /** The kinds of messages that an agent of release 0.1 can read. */
-const readable = ['welcome', 'heartbeatAck', 'challenge', 'verdict', 'desiredState', 'command', 'drain'];
+const readable = new Set([
+  'welcome',
+  'heartbeatAck',
+  'challenge',
+  'verdict',
+  'desiredState',
+  'command',
+  'drain',
+]);
 
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
 /** A field of length-delimited bytes; numbers from 16 on take two bytes (Protocol Buffers, Encoding). */
@@ -77,7 +85,7 @@ describe('an agent of release 0.1', () => {
     server.trust.push();
     server.hub.drain();
     await until(() => stream.first('drain') !== undefined);
-    expect(stream.received.map(({ $case }) => $case).filter((kind) => !readable.includes(kind))).toEqual([]);
+    expect(stream.received.map(({ $case }) => $case).filter((kind) => !readable.has(kind))).toEqual([]);
     stream.sayBytes(bytes(recorded.goodbye));
     expect(await stream.end()).toBeUndefined();
   });

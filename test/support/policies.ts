@@ -12,6 +12,7 @@ export function testPolicy(changes: Partial<Policy> = {}): Policy {
     byoc: false,
     responses: presets.SHUTDOWN_JOB,
     namespaces: {},
+    rules: [],
     ...changes,
   };
 }

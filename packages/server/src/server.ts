@@ -105,7 +105,7 @@ function running(foundation: Foundation, endpoints: Endpoints, stopParts: () => 
 /** Whom the policy trusts without proof, and whether devices may be simulated, is on record from the start. */
 async function recordStart({ config, spiffeId, store, audit, logger }: Foundation): Promise<void> {
   const { name, policy, policyDigest, simulatedRoots } = config;
-  const exempt = [...policy.servers, ...policy.sites].filter((rule) => 'exempt' in rule);
+  const exempt = [...policy.servers, ...policy.sites].filter((rule) => rule.exempt === true);
   const simulated = [...new Set(simulatedRoots.map(({ namespace }) => namespace))];
   const facts = [
     `policy sha256:${policyDigest}`,

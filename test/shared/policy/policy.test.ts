@@ -1,8 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { MusterError } from '@muster/shared/errors.js';
 import { parseYaml } from '@muster/shared/config/load.js';
-import { policySchema, requiredNamespaces, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
+import {
+  namespacePolicy,
+  policySchema,
+  requiredNamespaces,
+  ruleFor,
+  type Policy,
+} from '@muster/shared/policy/policy.js';
 import { failureKinds, presets } from '@muster/shared/policy/responses.js';
+import { nvVerifier } from '@muster/shared/evidence/x-nv-gpu/verifier.js';
+import { snpVerifier } from '@muster/shared/evidence/x-snp/verifier.js';
 
 const minimal = 'servers: [{name: muster, require: [x-snp]}]\n';
 const parse = (text: string): Policy => parseYaml(text, policySchema, 'POLICY_INVALID', 'policy.yaml');
@@ -43,8 +51,18 @@ describe('a policy', () => {
     ['an unknown namespace', 'servers: [{name: m, require: [x-none]}]\n', 'servers[0].require[0]'],
     ['a namespace twice', 'servers: [{name: m, require: [x-snp, x-snp]}]\n', 'servers[0].require'],
     ['a rule that requires nothing', 'servers: [{name: m, require: []}]\n', 'servers[0].require'],
+    [
+      "a rule's part for a namespace that it does not require",
+      'servers: [{name: m, require: [x-snp], namespaces: {x-tdx: {}}}]\n',
+      'servers[0].namespaces.x-tdx',
+    ],
+    [
+      "a mistake in a rule's part",
+      'servers: [{name: m, require: [x-snp], namespaces: {x-snp: {debug: maybe}}}]\n',
+      'servers[0].namespaces.x-snp.debug',
+    ],
     ['an exemption by pattern', "servers: [{name: '*', exempt: true, because: x}]\n", 'servers[0].name'],
-    ['an exemption without a cause', 'servers: [{name: m, exempt: true}]\n', 'servers[0]'],
+    ['an exemption without a cause', 'servers: [{name: m, exempt: true}]\n', 'servers[0].because'],
     ['a lifetime of zero', `${minimal}token_lifetime: 0s\n`, 'token_lifetime'],
     ['a lifetime that is a number', `${minimal}token_lifetime: 600\n`, 'token_lifetime'],
     ['a negative lifetime', `${minimal}token_lifetime: -10s\n`, 'token_lifetime'],
@@ -91,5 +109,43 @@ sites:
   it('requires nothing of an exempt participant', () => {
     const rule = ruleFor(policy, { role: 'site', name: 'lab-1' });
     expect(rule && requiredNamespaces(rule)).toEqual([]);
+  });
+});
+
+describe('the policy of a namespace', () => {
+  const digest = (byte: string): string => byte.repeat(48);
+  const policy = parse(`
+servers: [{name: muster, require: [x-snp]}]
+sites:
+  - name: gpu-*
+    require: [x-snp, x-nv-gpu]
+    namespaces:
+      x-snp: { measurements: ['${digest('aa')}'] }
+      x-nv-gpu: { gpus: { exactly: 8 } }
+  - {name: '*', require: [x-snp]}
+namespaces:
+  x-snp: { measurements: ['${digest('bb')}'], revocation: optional }
+  x-nv-gpu: { minimum_driver: '550.90.07' }
+`);
+  const of = (name: string, verifier: typeof snpVerifier | typeof nvVerifier): unknown => {
+    const rule = ruleFor(policy, { role: 'site', name });
+    return rule && namespacePolicy(policy, rule, verifier);
+  };
+
+  it("is the rule's part, which replaces the file's as a whole", () => {
+    expect(of('gpu-1', snpVerifier)).toMatchObject({
+      measurements: [digest('aa')],
+      revocation: 'required',
+    });
+    expect(of('gpu-1', nvVerifier)).toMatchObject({ gpus: { exactly: 8 } });
+    expect(of('gpu-1', nvVerifier)).not.toHaveProperty('minimum_driver');
+  });
+
+  it("is the file's part for all others", () => {
+    expect(of('site-1', snpVerifier)).toMatchObject({
+      measurements: [digest('bb')],
+      revocation: 'optional',
+    });
+    expect(of('site-1', nvVerifier)).toMatchObject({ minimum_driver: '550.90.07' });
   });
 });

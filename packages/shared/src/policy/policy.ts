@@ -3,6 +3,7 @@ import { duration } from '../config/duration.js';
 import { loadYaml } from '../config/load.js';
 import type { EvidenceVerifier } from '../evidence/appraisal.js';
 import { verifierOf, verifiers } from '../evidence/verifiers.js';
+import { customRulesSchema } from './custom-rules.js';
 import { responsesSchema } from './responses.js';
 
 /**
@@ -12,17 +13,35 @@ const pattern = z
   .string()
   .regex(/^[a-z0-9*-]{1,63}$/, 'expected a participant name, where * stands for any characters');
 
-const requirement = z.strictObject({
-  name: pattern,
-  require: z
-    .array(
-      z
-        .string()
-        .refine((namespace) => verifierOf(namespace) !== undefined, 'no verifier knows this namespace'),
-    )
-    .min(1)
-    .refine((list) => new Set(list).size === list.length, 'a namespace is listed twice'),
-});
+/** What each namespace's verifier insists on. */
+const namespaceParts = z.strictObject(
+  Object.fromEntries(verifiers.map(({ namespace, policySchema }) => [namespace, policySchema.optional()])),
+);
+
+const requirement = z
+  .strictObject({
+    exempt: z.literal(false).optional(),
+    name: pattern,
+    require: z
+      .array(
+        z
+          .string()
+          .refine((namespace) => verifierOf(namespace) !== undefined, 'no verifier knows this namespace'),
+      )
+      .min(1)
+      .refine((list) => new Set(list).size === list.length, 'a namespace is listed twice'),
+    /** For the participants of this rule, instead of the file's part for the same namespace. */
+    namespaces: namespaceParts.optional(),
+  })
+  .superRefine(({ require, namespaces = {} }, context) => {
+    for (const namespace of Object.keys(namespaces).filter((name) => !require.includes(name))) {
+      context.addIssue({
+        code: 'custom',
+        path: ['namespaces', namespace],
+        message: 'the rule does not require this namespace',
+      });
+    }
+  });
 
 const exemption = z.strictObject({
   name: pattern.refine((name) => !name.includes('*'), 'an exemption names one participant exactly'),
@@ -30,7 +49,7 @@ const exemption = z.strictObject({
   because: z.string().min(1).max(256),
 });
 
-const rule = z.union([requirement, exemption]);
+const rule = z.discriminatedUnion('exempt', [requirement, exemption]);
 
 /** The appraisal policy of a server or of a site. docs/policy.md describes it field by field. */
 export const policySchema = z.strictObject({
@@ -48,12 +67,10 @@ export const policySchema = z.strictObject({
   byoc: z.boolean().default(false),
   /** What follows each kind of failure. */
   responses: responsesSchema,
-  /** What each namespace's verifier insists on. */
-  namespaces: z
-    .strictObject(
-      Object.fromEntries(verifiers.map((verifier) => [verifier.namespace, verifier.policySchema.optional()])),
-    )
-    .default({}),
+  /** What each namespace's verifier insists on, unless a rule says otherwise. */
+  namespaces: namespaceParts.default({}),
+  /** What the claims have to fulfil beside. */
+  rules: customRulesSchema,
 });
 
 /** A policy as its file says it, with all defaults filled in. */
@@ -80,9 +97,17 @@ export function requiredNamespaces(rule: Rule): readonly string[] {
   return 'require' in rule ? rule.require : [];
 }
 
-/** The policy of one namespace: the file's part, or the verifier's defaults. */
-export function namespacePolicy(policy: Policy, verifier: EvidenceVerifier): unknown {
-  return policy.namespaces[verifier.namespace] ?? verifier.policySchema.parse({});
+/**
+ * The policy of one namespace for the participants of a rule: the rule's part, which replaces that of the file as a
+ * whole, or the file's part, or the verifier's defaults.
+ */
+export function namespacePolicy(
+  policy: Policy,
+  rule: Rule,
+  { namespace, policySchema }: EvidenceVerifier,
+): unknown {
+  const own = 'require' in rule ? rule.namespaces?.[namespace] : undefined;
+  return own ?? policy.namespaces[namespace] ?? policySchema.parse({});
 }
 
 function matches(glob: string, name: string): boolean {

@@ -84,6 +84,16 @@ export const coreReasons = {
     remedy:
       'List the participant in the policy, with the namespaces required of it or an explicit exemption.',
   },
+  POLICY_RULE_REFUSED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A rule of the policy does not hold for what the evidence says.',
+    remedy: 'Compare the claims with the rule that the message names; `muster policy test` shows both.',
+  },
+  POLICY_RULE_FAILED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A rule of the policy cannot be evaluated over what the evidence says.',
+    remedy: 'Try the rule that the message names with `muster policy test`; has() asks for what may lack.',
+  },
   ATTESTATION_MISSING: {
     status: 'FAILED_PRECONDITION',
     summary: 'A namespace that the policy requires has no verified token: not meeting CC requirements.',

@@ -8,7 +8,8 @@ import type {
 } from '../evidence/appraisal.js';
 import { verifiers } from '../evidence/verifiers.js';
 import { MusterError } from '../errors.js';
-import { namespacePolicy, requiredNamespaces, ruleFor, type Policy } from '../policy/policy.js';
+import { applyRules } from '../policy/custom-rules.js';
+import { namespacePolicy, requiredNamespaces, ruleFor, type Policy, type Rule } from '../policy/policy.js';
 import { reason, type Reason } from '../reasons.js';
 import { formatSpiffeId, type Identity } from '../spiffe.js';
 import { openAttestationToken, type TokenClaims } from './attestation-token.js';
@@ -112,6 +113,7 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
       verifier,
       token.claims,
       related.map(({ claims }) => claims.evidence),
+      rule,
       input,
     );
     appraised.push({ ...token, appraisal });
@@ -137,27 +139,29 @@ function isSameRound(one: TokenClaims, other: TokenClaims): boolean {
   return Buffer.from(one.nonce).equals(other.nonce);
 }
 
-/** Appraises one token's evidence. A verifier that throws proves nothing. */
+/** Appraises one token's evidence, by its verifier and the policy's own rules. A verifier that throws proves nothing. */
 async function appraise(
   verifier: EvidenceVerifier,
   claims: TokenClaims,
   related: readonly Evidence[],
+  rule: Rule,
   input: ParticipantAppraisalInput,
 ): Promise<Appraisal> {
   const { namespace } = verifier;
   const { nonce, publicKey, identity, evidence } = claims;
   const { endorsements, policy, at, simulatedRoots, serviceKeys = [] } = input;
   try {
-    return await verifier.appraise({
+    const appraisal = await verifier.appraise({
       evidence,
       endorsements,
       reportData: reportData({ nonce, publicKey, identity }),
       related,
-      policy: namespacePolicy(policy, verifier),
+      policy: namespacePolicy(policy, rule, verifier),
       at,
       simulatedRoots,
       serviceKeys,
     });
+    return applyRules(policy.rules, appraisal, input.identity).appraisal;
   } catch {
     return {
       namespace,

@@ -1,0 +1,135 @@
+import { createRequire } from 'node:module';
+import { createContext, Script } from 'node:vm';
+import type * as Cel from '@bufbuild/cel';
+import type { Json } from '../evidence/appraisal.js';
+
+/** The longest expression that is compiled, characters. */
+export const maxExpressionLength = 2_048;
+/** How long compiling one expression, or evaluating all that are given at once, may take, ms. */
+const timeLimitMs = 250;
+
+/** What an expression can speak of. */
+export interface ExpressionVariables {
+  readonly claims: Json;
+  readonly participant: string;
+  readonly role: string;
+}
+
+const variables: readonly (keyof ExpressionVariables)[] = ['claims', 'participant', 'role'];
+/** What CEL itself calls types, such as in `type(claims.x) == string`. */
+const typeNames = 'bool bytes double duration int list map null_type string timestamp type uint google'.split(
+  ' ',
+);
+
+/** An expression of the Common Expression Language (github.com/google/cel-spec) that compiles. */
+export interface Expression {
+  readonly text: string;
+  /** What it says; an exception or anything that is not a boolean is a failure. */
+  readonly evaluate: (variables: ExpressionVariables) => unknown;
+}
+
+/** Compiles an expression. Throws an Error that says what is wrong with it. */
+export function compileExpression(text: string): Expression {
+  if (text.length > maxExpressionLength) {
+    throw new Error(`an expression has at most ${maxExpressionLength} characters`);
+  }
+  const cel = loadCel();
+  const env = cel.celEnv({
+    variables: {
+      claims: cel.mapType(cel.CelScalar.STRING, cel.CelScalar.DYN),
+      participant: cel.CelScalar.STRING,
+      role: cel.CelScalar.STRING,
+    },
+  });
+  const run = withinTime(() => {
+    const parsed = cel.parse(text);
+    refuseUnknownNames(parsed.expr, (name) => env.funcs.find(name) !== undefined);
+    return cel.plan(env, parsed);
+  });
+  return {
+    text,
+    evaluate: ({ claims, ...names }) => run({ ...names, claims: toCel(claims) as Map<string, Cel.CelInput> }),
+  };
+}
+
+/** What became of an expression. */
+export type Outcome = 'holds' | 'refused' | 'failed';
+
+/**
+ * Evaluates expressions, all of them within 250 ms. One that throws, gives no boolean or was not reached in time has
+ * failed.
+ */
+export function evaluateAll(
+  expressions: readonly Expression[],
+  given: ExpressionVariables,
+): readonly Outcome[] {
+  const outcomes: Outcome[] = expressions.map(() => 'failed');
+  try {
+    withinTime(() => {
+      for (const [index, { evaluate }] of expressions.entries()) outcomes[index] = attempt(evaluate, given);
+    });
+  } catch {
+    // What was not reached in time stays a failure.
+  }
+  return outcomes;
+}
+
+function attempt(evaluate: Expression['evaluate'], given: ExpressionVariables): Outcome {
+  try {
+    const answer = evaluate(given);
+    return typeof answer !== 'boolean' ? 'failed' : answer ? 'holds' : 'refused';
+  } catch {
+    return 'failed';
+  }
+}
+
+/** Loads the language when the first policy needs it, which takes a tenth of a second. */
+function loadCel(): typeof Cel {
+  return createRequire(import.meta.url)('@bufbuild/cel') as typeof Cel;
+}
+
+const sandbox = createContext({ call: undefined as (() => void) | undefined });
+const callScript = new Script('call()');
+
+/** Calls a synchronous function and ends it when its time is over. Throws then, and what the function throws. */
+function withinTime<T>(work: () => T): T {
+  let result: T | undefined;
+  sandbox['call'] = (): void => void (result = work());
+  try {
+    callScript.runInContext(sandbox, { timeout: timeLimitMs });
+  } finally {
+    sandbox['call'] = undefined;
+  }
+  return result as T;
+}
+
+/** Claims as CEL has values: whole numbers are of its type int, others of double; maps are by string. */
+function toCel(value: Json): Cel.CelInput {
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return (value as readonly Json[]).map(toCel);
+  return new Map(Object.entries(value).map(([key, part]) => [key, toCel(part)]));
+}
+
+/** Throws for a name that nothing declares, as a type checker would, so that a slip shows when the policy is loaded. */
+function refuseUnknownNames(syntax: object, isFunction: (name: string) => boolean): void {
+  const nodes = [...nodesOf(syntax)];
+  const bound = nodes.flatMap(({ iterVar, iterVar2, accuVar }) => [iterVar, iterVar2, accuVar]);
+  const known = new Set<unknown>([...variables, ...typeNames, ...bound]);
+  for (const { $typeName: kind, name, function: called } of nodes) {
+    if (kind === 'cel.expr.Expr.Ident' && !known.has(name)) {
+      throw new Error(`there is no ${String(name)}; an expression speaks of ${variables.join(', ')}`);
+    }
+    const isNamed = typeof called === 'string' && /^\w+$/.test(called) && !/^_.*_$/.test(called);
+    if (kind === 'cel.expr.Expr.Call' && isNamed && !isFunction(called)) {
+      throw new Error(`there is no function ${called}`);
+    }
+  }
+}
+
+/** Every object of a syntax tree. */
+function* nodesOf(node: unknown): Generator<Readonly<Record<string, unknown>>> {
+  if (typeof node !== 'object' || node === null) return;
+  if (!Array.isArray(node)) yield node as Record<string, unknown>;
+  for (const child of Object.values(node)) yield* nodesOf(child);
+}

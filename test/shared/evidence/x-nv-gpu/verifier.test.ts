@@ -81,7 +81,7 @@ describe('a genuine GPU', () => {
   });
 
   it('is affirmed with its switch', () => {
-    const device = simulatedGpu({ chip: 'LS10', name: 'switch' });
+    const device = simulatedGpu({ chip: 'LS_10', name: 'switch' });
     const parts = range(0, 30).map((index) => [index + 1, measurementOf(index)] as const);
     const opaque = { 3: null, 6: Buffer.from('96.10.55.00.01\0'), 11: null };
     const bios = manifest({ version: '96.10.55.00.01', active: range(0, 30) });

@@ -62,7 +62,7 @@ export function proveDevice(
     isTrusted: (root) => root.fingerprint === deviceRoot || isSimulated(root),
   });
   if (fault !== undefined) return faultReason(fault);
-  const chip = chipOf(device);
+  const chip = chipOf(chain);
   const architecture = architectureOf(chip);
   if (architecture === undefined) {
     return reason('NV_ARCHITECTURE_UNKNOWN', {
@@ -78,9 +78,15 @@ export function proveDevice(
   };
 }
 
-/** The chip that a device's own certificate names, as in `GH100 A01 GSP BROM`; empty when it names none. */
-export function chipOf({ commonName }: VendorCertificate): string {
-  return /^[A-Z0-9]+/.exec(commonName.replace('_', ''))?.[0] ?? '';
+/**
+ * The chip that a device's own certificate names, as in `GH100 A01 GSP BROM`, or one that issued it, as in
+ * `NVIDIA GH100 Identity`; empty when none does.
+ */
+export function chipOf(chain: readonly VendorCertificate[]): string {
+  const found = chain
+    .slice(1)
+    .map(({ commonName }) => /\b(?:GH\d{3}|GB\d{3}|LS_?10)\b/.exec(commonName)?.[0]);
+  return found.find((chip) => chip !== undefined)?.replace('_', '') ?? '';
 }
 
 function faultReason({ kind, certificate: { commonName, notAfter, notBefore } }: ChainFault): Reason {
@@ -95,7 +101,7 @@ function faultReason({ kind, certificate: { commonName, notAfter, notBefore } }:
 }
 
 function architectureOf(chip: string): Architecture | undefined {
-  if (/^GH\d/.test(chip)) return 'hopper';
-  if (/^GB\d/.test(chip)) return 'blackwell';
+  if (chip.startsWith('GH')) return 'hopper';
+  if (chip.startsWith('GB')) return 'blackwell';
   return chip === 'LS10' ? 'ls10' : undefined;
 }

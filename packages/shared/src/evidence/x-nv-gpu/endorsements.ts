@@ -60,7 +60,7 @@ function describe(device: DeviceEvidence, certificates: readonly Uint8Array[]): 
   const report = parseReport(device.report);
   return {
     chain,
-    chip: chain[1] === undefined ? '' : chipOf(chain[1]),
+    chip: chipOf(chain),
     fields: 'code' in report ? undefined : reportFields(report),
   };
 }

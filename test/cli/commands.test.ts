@@ -11,6 +11,7 @@ import {
 } from '@muster/shared/gen/muster/v1/participant.js';
 import {
   type AuditRecord,
+  CaRotationStage,
   GetStatusResponse,
   SystemServiceService,
 } from '@muster/shared/gen/muster/v1/system.js';
@@ -294,6 +295,20 @@ describe('the system', () => {
     expect(second).toBe('EXEMPT: the policy asks no proof of server.');
     expect(out).toContain('3 trusted');
     expect((await muster('status -o json')).json()).toMatchObject({ simulated: true, exempt: ['server'] });
+  });
+
+  it.each([
+    [undefined, ''],
+    [{ stage: CaRotationStage.PREPARED, waiting: ['site/site-1'] }, 'promote next: waiting for site/site-1'],
+    [{ stage: CaRotationStage.PROMOTED, waiting: [] }, 'retire next: nobody is waited for'],
+  ])('shows how far a rotation of the CA is: %j', async (caRotation, shown) => {
+    services.answer({
+      getStatus: () => ({ ...status, caRotation }),
+      listParticipants: () => ({ participants: [] }),
+    });
+    const { out } = await muster('status');
+    expect(out.includes('ca rotation')).toBe(caRotation !== undefined);
+    expect(out).toContain(shown);
   });
 
   it('verifies now and exits 1 unless everyone is trusted', async () => {

@@ -164,13 +164,27 @@ describe('reconnecting', () => {
     expect(driver.state.connectAt).toBe(5_500);
   });
 
-  it.each(['CERTIFICATE_EXPIRED', 'CERTIFICATE_REVOKED', 'UNAUTHENTICATED'] as const)(
-    'enrols again on %s, and waits for the new certificate',
+  const unaccepted = [
+    'CERTIFICATE_EXPIRED',
+    'CERTIFICATE_REVOKED',
+    'CERTIFICATE_SUPERSEDED',
+    'UNAUTHENTICATED',
+  ] as const;
+
+  it.each(unaccepted)('enrols again on %s, and waits for the new certificate', (code) => {
+    const driver = new Driver().tick().event({ type: 'closed', stream: 1, error: refusal(code) });
+    expect(driver.types()).toEqual(['enrol']);
+    expect(nextTick(driver.state)).toBeUndefined();
+    expect(driver.event({ type: 'handover' }).tick().types()).toEqual(['open']);
+  });
+
+  it.each(unaccepted)(
+    'waits for the session that it opens with a new certificate when the old one is %s',
     (code) => {
-      const driver = new Driver().tick().event({ type: 'closed', stream: 1, error: refusal(code) });
-      expect(driver.types()).toEqual(['enrol']);
-      expect(nextTick(driver.state)).toBeUndefined();
-      expect(driver.event({ type: 'handover' }).tick().types()).toEqual(['open']);
+      const driver = new Driver().open().event({ type: 'handover' }).tick();
+      expect(driver.event({ type: 'closed', stream: 1, error: refusal(code) }).types()).toEqual([]);
+      driver.receive({ $case: 'welcome', value: { ...goodWelcome, epoch: 2n } });
+      expect(driver.state).toMatchObject({ epoch: 2n, active: { id: 2 } });
     },
   );
 

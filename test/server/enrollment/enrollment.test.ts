@@ -196,6 +196,10 @@ describe('a site that proves itself', () => {
     const reopened = await challenge(rejoinToken);
     expect(registry.standing('site-1').admissible).toBe(true);
     const { rejoinToken: next } = await enroll(reopened, { joinToken: rejoinToken });
+    const certificates = await federation.store.transaction((tx) =>
+      tx.selectFrom('certificates').selectAll().where('role', '=', 'site').orderBy('issued_at').execute(),
+    );
+    expect(certificates.map(({ revoked_at }) => revoked_at !== null).toSorted()).toEqual([false, true]);
     expect(registry.find('site-1')?.publicKey).toEqual(site.publicKey);
     const other = presenter('site-1');
     await expect(challenge(rejoinToken, other)).rejects.toEqual(refusedWith('JOIN_TOKEN_USED'));

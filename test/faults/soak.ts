@@ -33,11 +33,9 @@ while (performance.now() < end) {
     const story = new Story(federation, sites);
     for (let count = 0; count < faultsPerFederation && performance.now() < end; count += 1) {
       const fault = pick(faults);
-      const outcome = await fault
-        .suffer(story)
-        .catch((error: unknown) => ({
-          violations: [error instanceof Error ? error.message : String(error)],
-        }));
+      const outcome = await fault.suffer(story).catch((error: unknown) => ({
+        violations: [error instanceof Error ? error.message : String(error)],
+      }));
       report.add({ fault: fault.name, injected: 1, ...outcome });
       for (const violation of outcome.violations) process.stdout.write(`${fault.name}: ${violation}\n`);
       if (outcome.violations.length > 0) {

@@ -1,0 +1,39 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { allGuards, type Guards } from './model/stream.js';
+import { anyHistory, violationsOf } from './model/world.js';
+
+/** The state machines of server and agent together, over streams that lose, stall and overlap, with crashes of both. */
+describe('server and agent, for any history', () => {
+  it('keep every invariant', () => {
+    fc.assert(
+      fc.property(anyHistory, (history) => {
+        expect(violationsOf(history)).toEqual([]);
+      }),
+      { numRuns: 1_000 },
+    );
+  }, 120_000);
+
+  it.each<[keyof Guards, string]>([
+    ['fencing', 'an older session wrote'],
+    ['lease', 'a process runs after the bound from the loss of its proof'],
+    ['margin', 'a process runs that the server counts as ended'],
+    ['memory', 'a command was applied twice'],
+    ['replay', 'was lost'],
+    ['sendTime', 'a process runs after the bound from the loss of its proof'],
+  ])(
+    'do not without %s',
+    (guard, violation) => {
+      const guards = { ...allGuards, [guard]: false };
+      const broken = fc.check(
+        fc.property(
+          anyHistory,
+          (history) => !violationsOf(history, guards).some((found) => found.includes(violation)),
+        ),
+        { numRuns: 10_000, seed: 11, endOnFailure: true },
+      );
+      expect(broken.failed).toBe(true);
+    },
+    120_000,
+  );
+});

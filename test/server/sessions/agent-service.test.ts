@@ -14,7 +14,7 @@ import {
 import type { ClientIdentity } from '@muster/shared/grpc/credentials.js';
 import { fromServiceError } from '@muster/shared/grpc/status.js';
 import { createCertificateRequest } from '@muster/shared/pki/certificate-request.js';
-import { certificateIdentity, publicKeyDer } from '@muster/shared/pki/certificate.js';
+import { certificateIdentity, publicKeyDer, toPem } from '@muster/shared/pki/certificate.js';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { call, connect } from '../../support/grpc-client.js';
@@ -177,6 +177,45 @@ describe('AgentService', () => {
       const [leaf] = await renew(site.certificate?.key ?? '');
       const certificate = new X509Certificate(leaf ?? '');
       expect(certificateIdentity(certificate)).toMatchObject({ role: 'site', name: 'site-1' });
+    });
+
+    it('survives a lost reply, and the session goes over to the later certificate, which retires the others', async () => {
+      const { key = '', chain: held = '' } = site.certificate ?? {};
+      const first = await open();
+      const renewed = async (): Promise<ClientIdentity> => {
+        await members.clock.advance(1);
+        return { ...site, certificate: { key, chain: toPem(await renew(key)) } };
+      };
+      const lost = await renewed();
+      const arrived = await renewed();
+      const names = { participants: [] };
+      const use = async (identity: ClientIdentity): Promise<string> => {
+        const other = connect(endpoint.port, identity);
+        const stream = other.makeServerStreamRequest(
+          methods.getTokens.path,
+          methods.getTokens.requestSerialize,
+          methods.getTokens.responseDeserialize,
+          names,
+        );
+        stream.resume();
+        return new Promise<string>((resolve) => {
+          stream.on('error', (error) => resolve(fromServiceError(error as ServiceError).code));
+          stream.on('end', () => resolve('OK'));
+        }).finally(() => other.close());
+      };
+      expect(await use({ ...site, certificate: { key, chain: held } })).toBe('OK');
+      const before = client;
+      client = connect(endpoint.port, arrived);
+      const [code, second] = await Promise.all([failure(first), open()]);
+      expect(code).toBe('SESSION_FENCED');
+      expect([await use(site), await use(lost), await use(arrived)]).toEqual([
+        'CERTIFICATE_SUPERSEDED',
+        'CERTIFICATE_SUPERSEDED',
+        'OK',
+      ]);
+      expect(server.hub.isConnected('site-1')).toBe(true);
+      second.cancel();
+      before.close();
     });
 
     it('gives none for another key', async () => {

@@ -152,6 +152,25 @@ describe("AMD's key service", () => {
     expect(asked.length).toBe(3);
   });
 
+  it('is left alone for a while when it fails again and again', async () => {
+    answer = (_, response) => void response.writeHead(500).end();
+    const store = service();
+    for (let time = 0; time < 3; time += 1) {
+      expect((await refusalOf(store.fetch(crlQuery))).message).toContain('answered 500');
+    }
+    expect(await refusalOf(store.fetch(crlQuery))).toMatchObject({ retryAfterMs: 5_000 });
+    expect(asked.length).toBe(3);
+    await clock.advance(5_000);
+    await refusalOf(store.fetch(crlQuery));
+    expect(await refusalOf(store.fetch(crlQuery))).toMatchObject({ retryAfterMs: 10_000 });
+    answer = (_, response) => void response.end(crl);
+    await clock.advance(10_000);
+    expect(await store.fetch(crlQuery)).toBeDefined();
+    answer = (_, response) => void response.writeHead(500).end();
+    await refusalOf(store.fetch(crlQuery));
+    expect((await refusalOf(store.fetch(crlQuery))).message).toContain('answered 500');
+  });
+
   it('gives up when it is told to', async () => {
     answer = () => {};
     const stop = AbortSignal.abort(new Error('stopped'));
@@ -209,12 +228,80 @@ describe('the cache', () => {
     expect(requests.length).toBe(2);
   });
 
-  it('does not remember failures', async () => {
+  it('remembers a failure for a short time, or as long as the vendor asked for', async () => {
     reply = async (failing) => Promise.reject(deferral(failing, 'down'));
-    const cache = cached(store, { clock });
-    expect((await refusalOf(cache.fetch(query('a')))).code).toBe('ATTESTATION_DEFERRED');
-    reply = async () => until(minuteMs);
+    const cache = cached(store, { clock, retryMs: 1000 });
+    expect(await refusalOf(cache.fetch(query('a')))).toMatchObject({ code: 'ATTESTATION_DEFERRED' });
+    reply = async (failing) => Promise.reject(deferral(failing, 'busy', { retryAfterMs: 60_000 }));
+    await clock.advance(400);
+    expect(await refusalOf(cache.fetch(query('a')))).toMatchObject({ retryAfterMs: 600 });
+    expect(requests.length).toBe(1);
+    await clock.advance(600);
+    await refusalOf(cache.fetch(query('a')));
+    reply = async () => until(10 * minuteMs);
+    await clock.advance(59_999);
+    expect(await refusalOf(cache.fetch(query('a')))).toMatchObject({ retryAfterMs: 1 });
+    await clock.advance(1);
     expect(await cache.fetch(query('a'))).toBeDefined();
+    expect(requests.length).toBe(3);
+  });
+
+  it('answers at once with what is a little old, and asks for something newer meanwhile', async () => {
+    const observed: string[] = [];
+    const observe = (_: string, outcome: string): void => void observed.push(outcome);
+    reply = async () => until(90 * minuteMs);
+    const cache = cached(store, { clock, updateMs: 30 * minuteMs, staleMs: 10 * minuteMs, observe });
+    const first = await cache.fetch(crlQuery);
+    await clock.advance(30 * minuteMs);
+    const newer = until(90 * minuteMs);
+    let land: (value: Endorsement) => void = () => {};
+    reply = () => new Promise((resolve) => (land = resolve));
+    expect(await cache.fetch(crlQuery)).toBe(first);
+    expect(await cache.fetch(crlQuery)).toBe(first);
+    expect(requests.length).toBe(2);
+    land(newer);
+    await clock.advance(0);
+    expect(await cache.fetch(crlQuery)).toBe(newer);
+    expect(observed).toEqual(['miss', 'stale', 'stale', 'miss', 'hit']);
+  });
+
+  it('waits for something newer when what it has is older than that', async () => {
+    reply = async () => until(90 * minuteMs);
+    const cache = cached(store, { clock, updateMs: 30 * minuteMs, staleMs: 10 * minuteMs });
+    const first = await cache.fetch(crlQuery);
+    await clock.advance(40 * minuteMs);
+    reply = async () => until(120 * minuteMs);
+    expect(await cache.fetch(crlQuery)).not.toBe(first);
+    expect(requests.length).toBe(2);
+  });
+
+  it('never answers with what has ended, however short the time since', async () => {
+    reply = async () => until(30 * minuteMs);
+    const cache = cached(store, { clock, updateMs: 30 * minuteMs, staleMs: 10 * minuteMs });
+    await cache.fetch(crlQuery);
+    await clock.advance(30 * minuteMs);
+    reply = async (failing) => Promise.reject(deferral(failing, 'down'));
+    expect((await refusalOf(cache.fetch(crlQuery))).code).toBe('ATTESTATION_DEFERRED');
+  });
+
+  it('does not ask a failing service again and again for what is old', async () => {
+    reply = async () => until(90 * minuteMs);
+    const cache = cached(store, { clock, updateMs: minuteMs, retryMs: 10_000 });
+    await cache.fetch(crlQuery);
+    await clock.advance(2 * minuteMs);
+    reply = async (failing) => Promise.reject(deferral(failing, 'down'));
+    for (let time = 0; time < 10; time += 1) expect(await cache.fetch(crlQuery)).toBeDefined();
+    expect(requests.length).toBe(2);
+  });
+
+  it('says how much it holds of a vendor, and how old that is', async () => {
+    reply = async () => until(10 * minuteMs);
+    const cache = cached(store, { clock });
+    await cache.fetch(query('a'));
+    await clock.advance(minuteMs);
+    await cache.fetch(query('b'));
+    expect(cache.statistics('amd')).toEqual({ entries: 2, oldestMs: minuteMs });
+    expect(cache.statistics('intel')).toEqual({ entries: 0, oldestMs: 0 });
   });
 
   it('renews a revocation list daily, and keeps it until its end while none newer can be had', async () => {

@@ -40,6 +40,22 @@ export function readEndorsement(kind: EndorsementQuery['kind'], bytes: Uint8Arra
   }
 }
 
+/** Writes an answer in the form that {@link readEndorsement} reads: certificates in PEM, anything else as it was served. */
+export function writeEndorsement(kind: EndorsementQuery['kind'], { items }: Endorsement): Uint8Array {
+  return kind === 'certificates' ? writeCertificates(items) : (items[0] ?? new Uint8Array());
+}
+
+/** Writes certificates in PEM. */
+export function writeCertificates(items: readonly Uint8Array[]): Uint8Array {
+  const blocks = items.map((der) => {
+    const lines = Buffer.from(der)
+      .toString('base64')
+      .replaceAll(/.{64}(?=.)/g, '$&\n');
+    return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+  });
+  return Uint8Array.from(Buffer.from(blocks.join('')));
+}
+
 /** Adds up what queries were answered with. */
 export function collectEndorsements(
   answers: readonly { readonly kind: EndorsementQuery['kind']; readonly found: Endorsement }[],

@@ -1,12 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { EndorsementQuery } from '../evidence/appraisal.js';
 import { splitCertificates } from '../evidence/x509.js';
 import { readEndorsement, type EndorsementStore } from './endorsement.js';
+import { fileOf, issuerChainSuffix } from './paths.js';
 import { deferral } from './resolve.js';
-
-/** What a path at a vendor's service is made of; nothing that could leave the directory. */
-const safePath = /^(?:[A-Za-z0-9_-]+\/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\?[A-Za-z0-9=&]+)?$/;
 
 /**
  * A directory of endorsements for machines without a way to the vendors. It mirrors the vendors' URLs: the answer to
@@ -18,9 +15,10 @@ export function offlineDirectory(directory: string): EndorsementStore {
   return {
     async fetch(query, signal) {
       const file = fileOf(directory, query);
+      if (file === undefined) throw deferral(query, 'its path is not one of a vendor');
       const bytes = await read(file, query, signal);
       if (bytes === undefined) return undefined;
-      const chain = await read(`${file}.issuer-chain`, query, signal);
+      const chain = await read(`${file}${issuerChainSuffix}`, query, signal);
       const issuers = chain === undefined ? [] : splitCertificates(chain);
       const endorsement = readEndorsement(query.kind, bytes);
       if (endorsement === undefined || issuers === undefined)
@@ -28,11 +26,6 @@ export function offlineDirectory(directory: string): EndorsementStore {
       return issuers.length === 0 ? endorsement : { ...endorsement, issuers };
     },
   };
-}
-
-function fileOf(directory: string, query: EndorsementQuery): string {
-  if (!safePath.test(query.path)) throw deferral(query, 'its path is not one of a vendor');
-  return join(directory, query.vendor, query.path);
 }
 
 async function read(

@@ -19,6 +19,12 @@ export interface VendorServiceOptions {
   readonly intervalMs?: number;
 }
 
+/** How often in a row a service may fail before it is left alone for a while. */
+const toleratedFailures = 3;
+/** How long it is left alone first, and at most, ms; each further failure doubles it. */
+const firstPauseMs = 5_000;
+const longestPauseMs = 300_000;
+
 /** What differs between the vendors. */
 export interface Vendor {
   /** Whose service it is, for example `AMD`. */
@@ -32,7 +38,7 @@ export interface Vendor {
 
 /**
  * A client of a vendor's service. It keeps to its own rate and, after a 429 or 503, to the delay that the service
- * asked for. Answers that are late, too long, unreadable or of any unexpected status end in ATTESTATION_DEFERRED.
+ * asked for. A service that fails again and again is left alone for a while, so that nobody waits for it. Answers that are late, too long, unreadable or of any unexpected status end in ATTESTATION_DEFERRED.
  */
 export function vendorService(
   vendor: Vendor,
@@ -43,6 +49,7 @@ export function vendorService(
   const service = `${vendor.name}'s service`;
   let closedUntil = 0;
   let allowedAt = 0;
+  let failures = 0;
 
   /** When the next request may start: a leaky bucket as a single time stamp (GCRA). */
   function reserve(now: number): number {
@@ -50,12 +57,20 @@ export function vendorService(
     return Math.max(0, allowedAt - burst * intervalMs - now);
   }
 
+  /** Counts a failure, and closes the service when it asked for that or fails too often. */
+  function fail(retryAfterMs = 0): void {
+    failures += 1;
+    const excess = failures - toleratedFailures;
+    const pauseMs = excess < 0 ? 0 : Math.min(firstPauseMs * 2 ** excess, longestPauseMs);
+    closedUntil = Math.max(closedUntil, clock.monotonic() + Math.max(retryAfterMs, pauseMs));
+  }
+
   return {
     async fetch(query, signal): Promise<Endorsement | undefined> {
       signal?.throwIfAborted();
       const now = clock.monotonic();
       if (now < closedUntil) {
-        throw deferral(query, `${service} asked to wait`, { retryAfterMs: closedUntil - now });
+        throw deferral(query, `${service} is left alone for a while`, { retryAfterMs: closedUntil - now });
       }
       const waitMs = reserve(now);
       if (waitMs > timeoutMs) {
@@ -75,18 +90,22 @@ export function vendorService(
         });
         if (response.status === 404 || response.status === 400) {
           await response.body?.cancel();
+          failures = 0;
           return undefined;
         }
         if (response.status !== 200) {
           await response.body?.cancel();
           const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), clock.now());
-          if (retryAfterMs !== undefined) closedUntil = clock.monotonic() + retryAfterMs;
+          fail(retryAfterMs);
           const why = `${service} answered ${response.status}`;
           throw deferral(query, why, retryAfterMs === undefined ? {} : { retryAfterMs });
         }
-        return readAnswer(query, await readBody(response, maxBytes), response.headers);
+        const bytes = await readBody(response, maxBytes);
+        failures = 0;
+        return readAnswer(query, bytes, response.headers);
       } catch (cause) {
         if (cause instanceof MusterError) throw cause;
+        if (signal?.aborted !== true) fail();
         const why = deadline.signal.aborted
           ? `${service} did not answer within ${timeoutMs} ms`
           : `${service} cannot be reached`;

@@ -46,7 +46,7 @@ export function siteConfig(server: FakeMusterServer, policy: Policy, directory =
     socket: `${directory}/run/agent.sock`,
     attesters: [],
     simulatedRoots: [],
-    endorsements: {},
+    endorsements: { online: false },
     jobs: { grace: 1_000 },
     log: { level: 'error', format: 'json' },
     policy,

@@ -1,4 +1,5 @@
 import type { Clock } from '@muster/shared/clock.js';
+import { jwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource } from '@muster/shared/endorsements/resolve.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
@@ -46,13 +47,14 @@ export function composeSession(composition: SessionComposition): {
 } {
   const { config, enrolment, tokens, jobs, clock, random, logger, onShutdown, onFailure } = composition;
   const { identity } = enrolment.credential;
-  const { offline_directory } = config.endorsements;
+  const { offline_directory, online } = config.endorsements;
   const graceMs = config.jobs.grace;
   const appraise = createAppraiser({
     policy: config.policy,
     simulatedRoots: config.simulatedRoots,
     verifiers: composition.verifiers ?? verifiers,
     source: endorsementSource(offline_directory === undefined ? [] : [offlineDirectory(offline_directory)]),
+    keys: online ? jwksCache({ clock }) : undefined,
     clock,
   });
   const keeper = new CertificateKeeper({

@@ -44,7 +44,13 @@ export const configSchema = z.strictObject({
   /** No default: a site without attesters has to say so. */
   attesters: attestersConfigSchema,
   simulated_roots: simulatedRootsSchema,
-  endorsements: z.strictObject({ offline_directory: file.optional() }).prefault({}),
+  endorsements: z
+    .strictObject({
+      offline_directory: file.optional(),
+      /** Whether the attestation services that the policy names are asked for their keys. */
+      online: z.boolean().default(true),
+    })
+    .prefault({}),
   jobs: z
     .strictObject({
       /** Between SIGTERM and SIGKILL when the agent stops jobs by itself. */
@@ -86,7 +92,10 @@ export function loadConfig(configFile: string): AgentConfig {
     join_token_file: path(config.join_token_file),
     state_directory: path(config.state_directory),
     socket: path(config.socket),
-    endorsements: offline_directory === undefined ? {} : { offline_directory: path(offline_directory) },
+    endorsements: {
+      ...config.endorsements,
+      ...(offline_directory !== undefined && { offline_directory: path(offline_directory) }),
+    },
     policy: loadPolicy(path(policy)),
     simulatedRoots: loadSimulatedRoots(simulated_roots, path),
   };

@@ -1,5 +1,7 @@
 import type { Clock } from '@muster/shared/clock.js';
+import type { JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { resolveFor, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
+import { resolveKeysFor } from '@muster/shared/endorsements/service-keys.js';
 import type { Endorsements, EvidenceVerifier, SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
 import { knownDocuments } from '@muster/shared/evidence/endorsements.js';
 import type { ParticipantTokens } from '@muster/shared/gen/muster/v1/attestation.js';
@@ -19,6 +21,8 @@ export interface AppraiserOptions {
   readonly simulatedRoots: readonly SimulatedRoot[];
   /** Where endorsements are that did not come with the tokens. */
   readonly source: EndorsementSource;
+  /** The keys of attestation services, which no server can deliver; absent where this site may ask none. */
+  readonly keys?: JwksCache | undefined;
   readonly verifiers: readonly EvidenceVerifier[];
   readonly clock: Clock;
 }
@@ -49,13 +53,18 @@ export function createAppraiser(options: AppraiserOptions): Appraiser {
       crls: presented?.endorsements?.crls ?? [],
       documents: knownDocuments(presented?.endorsements?.documents ?? []),
     };
-    const endorsements = await withLocal(tokens, delivered, options);
+    const present = tokens.flatMap((token) => verifierOf(token, verifiers) ?? []);
+    const [endorsements, { serviceKeys }] = await Promise.all([
+      withLocal(tokens, delivered, options),
+      resolveKeysFor(expectation.identity, present, policy, options.keys),
+    ]);
     return appraiseParticipant({
       ...expectation,
       tokens,
       policy,
       endorsements,
       simulatedRoots,
+      serviceKeys,
       verifiers,
       at: clock.now(),
     });
@@ -70,11 +79,18 @@ async function withLocal(
 ): Promise<Endorsements> {
   let endorsements = delivered;
   for (const token of tokens) {
-    if ('reason' in token) continue;
+    const verifier = verifierOf(token, verifiers);
+    if ('reason' in token || verifier === undefined) continue;
     const { evidence } = token.claims;
-    const verifier = verifiers.find(({ namespace }) => namespace === evidence.namespace);
-    if (verifier === undefined) continue;
     ({ endorsements } = await resolveFor(verifier, evidence, source, { atHand: endorsements }));
   }
   return endorsements;
+}
+
+function verifierOf(
+  token: OpenedToken,
+  verifiers: readonly EvidenceVerifier[],
+): EvidenceVerifier | undefined {
+  if ('reason' in token) return undefined;
+  return verifiers.find(({ namespace }) => namespace === token.claims.evidence.namespace);
 }

@@ -1,6 +1,7 @@
 import { MusterError } from '../errors.js';
-import type { ServiceKeys } from '../evidence/appraisal.js';
-import type { CommonPolicy } from '../evidence/service-token/policy.js';
+import type { EvidenceVerifier, ServiceKeys } from '../evidence/appraisal.js';
+import { issuersOf, type CommonPolicy } from '../evidence/service-token/policy.js';
+import { namespacePolicy, ruleFor, type Policy } from '../policy/policy.js';
 import type { Reason } from '../reasons.js';
 import type { JwksCache } from './jwks-cache.js';
 
@@ -27,4 +28,22 @@ export async function resolveServiceKeys(
       answer.status === 'rejected' && answer.reason instanceof MusterError ? answer.reason.reasons : [],
     ),
   };
+}
+
+/**
+ * Gets the keys of the services that a policy trusts for a participant's evidence of some namespaces, which is none where
+ * no service may be asked. Never rejects.
+ */
+export async function resolveKeysFor(
+  participant: { readonly role: 'site' | 'server'; readonly name: string },
+  present: Iterable<EvidenceVerifier>,
+  policy: Policy,
+  cache: JwksCache | undefined,
+): Promise<ServiceKeyResolution> {
+  const rule = ruleFor(policy, participant);
+  if (cache === undefined || rule === undefined) return { serviceKeys: [], deferred: [] };
+  const issuers = [...new Set(present)].flatMap((verifier) =>
+    issuersOf(namespacePolicy(policy, rule, verifier)),
+  );
+  return resolveServiceKeys(issuers, cache);
 }

@@ -16,10 +16,17 @@ export interface LivenessOptions {
   readonly onSilent: (participant: string) => void;
 }
 
+/** When a sign of life must have come, and when the timer looks whether it has, on the monotonic clock, ms. */
+interface Deadline {
+  dueAt: number;
+  readonly looksAt: number;
+  readonly timer: Timer;
+}
+
 /** Who was heard from, and when. In memory; the store follows in batches. */
 export class Liveness {
   readonly #options: LivenessOptions;
-  readonly #deadlines = new Map<string, Timer>();
+  readonly #deadlines = new Map<string, Deadline>();
   readonly #seen = new Map<string, { readonly epoch: number; readonly at: number }>();
   #flush: Timer | undefined;
 
@@ -37,26 +44,36 @@ export class Liveness {
 
   /** Expects a sign of life within `allowedMs`. */
   expect(participant: string, allowedMs: number): void {
-    const { clock, onSilent } = this.#options;
-    this.#deadlines.get(participant)?.cancel();
-    const deadline = clock.schedule(allowedMs, () => {
-      this.#deadlines.delete(participant);
-      onSilent(participant);
-    });
-    this.#deadlines.set(participant, deadline);
+    const dueAt = this.#options.clock.monotonic() + allowedMs;
+    const deadline = this.#deadlines.get(participant);
+    // Most deadlines are put off many times: one that is later waits for the timer that is there.
+    if (deadline !== undefined && dueAt >= deadline.looksAt) deadline.dueAt = dueAt;
+    else this.#look(participant, dueAt);
   }
 
   /** Expects nothing more from a participant: it has left or was removed. */
   forget(participant: string): void {
-    this.#deadlines.get(participant)?.cancel();
+    this.#deadlines.get(participant)?.timer.cancel();
     this.#deadlines.delete(participant);
     this.#seen.delete(participant);
   }
 
   /** Ends all timers. */
   stop(): void {
-    for (const timer of this.#deadlines.values()) timer.cancel();
+    for (const { timer } of this.#deadlines.values()) timer.cancel();
     this.#flush?.cancel();
+  }
+
+  #look(participant: string, dueAt: number): void {
+    const { clock, onSilent } = this.#options;
+    this.#deadlines.get(participant)?.timer.cancel();
+    const timer = clock.schedule(dueAt - clock.monotonic(), () => {
+      if (deadline.dueAt > clock.monotonic()) return this.#look(participant, deadline.dueAt);
+      this.#deadlines.delete(participant);
+      return onSilent(participant);
+    });
+    const deadline: Deadline = { dueAt, looksAt: dueAt, timer };
+    this.#deadlines.set(participant, deadline);
   }
 
   async #write(): Promise<void> {

@@ -20,7 +20,10 @@ export class Outbound {
   #ended = false;
   #error: MusterError | undefined;
   #wake: (() => void) | undefined;
-  #blocked: Timer | undefined;
+  /** Since when something waits without anything being read, on the monotonic clock, ms. */
+  #waitingSince: number | undefined;
+  /** Looks whether the agent has read something; it is there for many messages. */
+  #watch: Timer | undefined;
 
   /** Calls `onBlocked` when the agent reads nothing for 15 seconds although something waits. */
   constructor(clock: Clock, onBlocked: () => void) {
@@ -33,7 +36,8 @@ export class Outbound {
     if (this.#ended || (message.$case !== 'heartbeatAck' && this.#queue.length >= capacity)) return false;
     if (message.$case === 'heartbeatAck') this.#ack = message;
     else this.#queue.push(message);
-    this.#blocked ??= this.#clock.schedule(blockedMs, this.#onBlocked);
+    this.#waitingSince ??= this.#clock.monotonic();
+    this.#watch ??= this.#clock.schedule(blockedMs, () => this.#look());
     this.#wake?.();
     return true;
   }
@@ -44,7 +48,7 @@ export class Outbound {
     this.#ended = true;
     this.#error = error;
     if (error !== undefined) this.#queue.length = 0;
-    this.#blocked?.cancel();
+    this.#watch?.cancel();
     this.#wake?.();
   }
 
@@ -68,9 +72,15 @@ export class Outbound {
     if (this.#error !== undefined) return undefined;
     const message = this.#ack ?? this.#queue.shift();
     this.#ack = undefined;
-    this.#blocked?.cancel();
-    const waiting = this.#queue.length > 0 && !this.#ended;
-    this.#blocked = waiting ? this.#clock.schedule(blockedMs, this.#onBlocked) : undefined;
+    this.#waitingSince = this.#queue.length > 0 ? this.#clock.monotonic() : undefined;
     return message;
+  }
+
+  #look(): void {
+    this.#watch = undefined;
+    if (this.#waitingSince === undefined || this.#ended) return;
+    const leftMs = this.#waitingSince + blockedMs - this.#clock.monotonic();
+    if (leftMs <= 0) this.#onBlocked();
+    else this.#watch = this.#clock.schedule(leftMs, () => this.#look());
   }
 }

@@ -42,9 +42,13 @@ async function run(args: readonly string[], signalAt?: string): Promise<Outcome>
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const exit = once(child, 'exit');
   let seen = '';
+  let signalled = false;
   child.stderr.on('data', (chunk: Buffer) => {
     seen += chunk.toString();
-    if (signalAt !== undefined && seen.includes(signalAt)) child.kill('SIGTERM');
+    // Once: a process that is about to exit no longer handles signals.
+    if (signalled || signalAt === undefined || !seen.includes(signalAt)) return;
+    signalled = true;
+    child.kill('SIGTERM');
   });
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const [status] = (await exit) as [number | null];

@@ -17,9 +17,11 @@ export class FakeCommands implements Commands {
   /** Called by every `enqueue`, for tests in which that fails. */
   onEnqueue: (participant: string, action: CommandAction) => void = () => undefined;
 
-  async enqueue(tx: Transaction, participant: string, action: CommandAction): Promise<void> {
-    this.onEnqueue(participant, action);
-    afterCommit(tx, () => this.sent.push({ participant, seq: this.sent.length + 1, action }));
+  async enqueue(tx: Transaction, participants: readonly string[], action: CommandAction): Promise<void> {
+    for (const participant of participants) {
+      this.onEnqueue(participant, action);
+      afterCommit(tx, () => this.sent.push({ participant, seq: this.sent.length + 1, action }));
+    }
   }
 
   flush(): void {

@@ -94,8 +94,11 @@ export interface CommandResult extends Speaker {
 
 /** Durable commands: written in the caller's transaction, sent after its commit, again until acknowledged. */
 export interface Commands {
-  /** Writes a command under the participant's next sequence number. `flush` sends it once the transaction is committed. */
-  enqueue(tx: Transaction, participant: string, action: CommandAction): Promise<void>;
+  /**
+   * Writes a command to each participant under its next sequence number. `flush` sends it once the transaction is
+   * committed. Errors: PARTICIPANT_UNKNOWN.
+   */
+  enqueue(tx: Transaction, participants: readonly string[], action: CommandAction): Promise<void>;
   /** Sends what is pending to the participants that are connected. */
   flush(participants: readonly string[]): void;
   /** Calls back for every acknowledgement, in order per participant, before it is recorded as finished. */

@@ -45,7 +45,7 @@ describe('the durable commands', () => {
   };
   const enqueue = (participant: string, ...actions: CommandAction[]): Promise<void> =>
     store.transaction(async (tx) => {
-      for (const action of actions) await queue.enqueue(tx, participant, action);
+      for (const action of actions) await queue.enqueue(tx, [participant], action);
     });
   const attach = async (participant = 'site-1', epoch = 0): Promise<void> => {
     await store.transaction((tx) => queue.attach(tx, participant, epoch));
@@ -87,7 +87,7 @@ describe('the durable commands', () => {
   it('takes no number and sends nothing when the transaction is rolled back', async () => {
     await attach();
     const rolledBack = store.transaction(async (tx) => {
-      await queue.enqueue(tx, 'site-1', reattest);
+      await queue.enqueue(tx, ['site-1'], reattest);
       throw new Error('rolled back');
     });
     await expect(rolledBack).rejects.toThrow('rolled back');

@@ -47,7 +47,7 @@ describe('a session', () => {
   };
   const enqueue = async (...actions: CommandAction[]): Promise<void> => {
     await server.store.transaction(async (tx) => {
-      for (const action of actions) await server.commands.enqueue(tx, 'site-1', action);
+      for (const action of actions) await server.commands.enqueue(tx, ['site-1'], action);
     });
     server.commands.flush(['site-1']);
   };

@@ -70,7 +70,7 @@ describe('an agent of release 0.1', () => {
     await until(() => stream.first('heartbeatAck') !== undefined);
     const value = { jobId: 'job-1', generation: 2n, grace: undefined, reasons: [] };
     await server.store.transaction((tx) =>
-      server.commands.enqueue(tx, 'site-1', { $case: 'stopJob', value }),
+      server.commands.enqueue(tx, ['site-1'], { $case: 'stopJob', value }),
     );
     server.commands.flush(['site-1']);
     await until(() => stream.first('command') !== undefined);

@@ -92,9 +92,7 @@ export class DryRuns {
     const deadline = new Date(clock.now().getTime() + checkTimeoutMs);
     const participants = tokenDigests(spec, this.#options);
     const command = checkJobCommand({ jobId, generation, participants, deadline, dryRun: true });
-    await store.transaction(async (tx) => {
-      for (const site of sites) await commands.enqueue(tx, site, command);
-    });
+    await store.transaction((tx) => commands.enqueue(tx, sites, command));
     run.timer = clock.schedule(checkTimeoutMs, () => {
       this.#advance(run, { type: 'check_deadline', generation });
     });

@@ -135,9 +135,9 @@ export class JobBoard {
     const changed = state !== record.state;
     const next = changed ? { ...record, state, updatedAt: this.#options.clock.now() } : record;
     if (changed) await updateJob(tx, state, next.updatedAt);
-    for (const effect of effects) await this.#carryOut(tx, state, effect, actor, comment);
+    for (const group of grouped(effects)) await this.#carryOut(tx, state, group, actor, comment);
     if (changed) this.#publish(tx, next);
-    const told = effects.flatMap(recipients);
+    const told = grouped(effects).flatMap(({ participants }) => participants);
     afterCommit(tx, () => {
       if (told.length > 0) this.#options.commands.flush(told);
       for (const effect of effects) this.#onEffect(state, effect);
@@ -149,7 +149,7 @@ export class JobBoard {
   async #carryOut(
     tx: Transaction,
     state: JobState,
-    effect: JobEffect,
+    { effect, participants }: EffectGroup,
     actor: string,
     comment: string | undefined,
   ): Promise<void> {
@@ -160,27 +160,24 @@ export class JobBoard {
       case 'check_job': {
         const { generation } = effect;
         const deadline = new Date(clock.now().getTime() + checkTimeoutMs);
-        const participants = tokenDigests(state.spec, context);
-        const command = checkJobCommand({ jobId, generation, participants, deadline, dryRun: false });
-        for (const participant of effect.participants) await commands.enqueue(tx, participant, command);
-        return;
+        const digests = tokenDigests(state.spec, context);
+        const command = checkJobCommand({
+          jobId,
+          generation,
+          participants: digests,
+          deadline,
+          dryRun: false,
+        });
+        return commands.enqueue(tx, participants, command);
       }
       case 'permit_job':
-        return commands.enqueue(
-          tx,
-          effect.participant,
-          permitJobCommand(jobId, effect.generation, effect.permit),
-        );
+        return commands.enqueue(tx, participants, permitJobCommand(jobId, effect.generation, effect.permit));
       case 'stop_job': {
         // A participant that was removed has no command log; its lease ends what it runs.
-        if (registry.find(effect.participant) === undefined) return;
-        const { participant, generation, reasons } = effect;
-        await commands.enqueue(
-          tx,
-          participant,
-          stopJobCommand({ jobId, generation, graceMs: stopGraceMs, reasons }),
-        );
-        return;
+        const registered = participants.filter((participant) => registry.find(participant) !== undefined);
+        const { generation, reasons } = effect;
+        const command = stopJobCommand({ jobId, generation, graceMs: stopGraceMs, reasons });
+        return commands.enqueue(tx, registered, command);
       }
       case 'audit':
         return audit.append(tx, {
@@ -216,7 +213,26 @@ async function existing(tx: Transaction, jobId: string): Promise<JobRecord> {
   return record;
 }
 
-function recipients(effect: JobEffect): readonly string[] {
-  if (effect.type === 'check_job') return effect.participants;
-  return effect.type === 'permit_job' || effect.type === 'stop_job' ? [effect.participant] : [];
+/** Effects that differ in nothing but the participant, as one. */
+interface EffectGroup {
+  readonly effect: JobEffect;
+  readonly participants: readonly string[];
+}
+
+/** Groups the commands that are the same for many sites, so that each is written at once; the order stays. */
+function grouped(effects: readonly JobEffect[]): readonly EffectGroup[] {
+  const groups = new Map<unknown, { readonly effect: JobEffect; readonly participants: string[] }>();
+  for (const effect of effects) {
+    if (effect.type === 'permit_job' || effect.type === 'stop_job') {
+      const { participant, ...content } = effect;
+      const key = JSON.stringify(content);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { effect, participants: [participant] });
+      else group.participants.push(participant);
+    } else {
+      const participants = effect.type === 'check_job' ? [...effect.participants] : [];
+      groups.set(effect, { effect, participants });
+    }
+  }
+  return [...groups.values()];
 }

@@ -156,7 +156,7 @@ export class SiteEvents implements JobEvents {
     const { store, commands, stopGraceMs: graceMs } = this.#options;
     const reasons = [reason('JOB_UNKNOWN_TO_SERVER', { participant })];
     const command = stopJobCommand({ jobId, generation, graceMs, reasons });
-    await store.transaction((tx) => commands.enqueue(tx, participant, command));
+    await store.transaction((tx) => commands.enqueue(tx, [participant], command));
     commands.flush([participant]);
   }
 }

@@ -10,12 +10,12 @@ import { afterCommit } from '../store/after-commit.js';
 import {
   advanceCursor,
   finishCommand,
-  insertCommand,
+  insertCommands,
   pruneCommands,
   selectUnfinished,
   selectUnfinishedPermits,
 } from '../store/commands.js';
-import { requireCurrentEpoch, takeSequenceNumber } from '../store/participants.js';
+import { requireCurrentEpoch, takeSequenceNumbers } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
 import { decodeCommand, encodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
 import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type Outcome } from './decide.js';
@@ -23,6 +23,8 @@ import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type O
 /** How many commands of a kind are sent before their acknowledgements are awaited. */
 export const commandWindow = 32;
 const limits = { window: commandWindow, resendMs: 10_000 };
+/** How many commands are written by one statement. */
+const batchSize = 500;
 /** How long finished commands are kept, ms. */
 const retentionMs = 24 * 3_600_000;
 
@@ -61,29 +63,10 @@ export class CommandQueue implements Commands {
     this.#dependencies = dependencies;
   }
 
-  async enqueue(tx: Transaction, participant: string, action: CommandAction): Promise<void> {
-    const seq = await takeSequenceNumber(tx, participant);
-    if (seq === undefined) throw refusal('PARTICIPANT_UNKNOWN', { participant });
-    const command: Command = { seq: BigInt(seq), id: randomUUID(), action };
-    const job = jobOf(action);
-    await insertCommand(tx, {
-      participant,
-      seq,
-      id: command.id,
-      kind: action.$case,
-      job_id: job?.jobId ?? null,
-      generation: job?.generation ?? null,
-      payload: encodeCommand(command),
-      created_at: this.#dependencies.clock.now().getTime(),
-      outcome: null,
-      outcome_reasons: null,
-      finished_at: null,
-    });
-    if (action.$case === 'stopJob' && job !== undefined) await this.#supersedePermits(tx, participant, job);
-    afterCommit(tx, () => {
-      this.#lines.get(participant)?.commands.set(seq, command);
-      this.#apply(participant, { type: 'enqueued', command: { seq, urgent: isUrgent(action.$case) } });
-    });
+  async enqueue(tx: Transaction, participants: readonly string[], action: CommandAction): Promise<void> {
+    for (let first = 0; first < participants.length; first += batchSize) {
+      await this.#enqueueBatch(tx, participants.slice(first, first + batchSize), action);
+    }
   }
 
   flush(participants: readonly string[]): void {
@@ -185,15 +168,52 @@ export class CommandQueue implements Commands {
     });
   }
 
+  async #enqueueBatch(
+    tx: Transaction,
+    participants: readonly string[],
+    action: CommandAction,
+  ): Promise<void> {
+    const numbers = await takeSequenceNumbers(tx, participants);
+    const job = jobOf(action);
+    const createdAt = this.#dependencies.clock.now().getTime();
+    const commands = participants.map((participant) => {
+      const seq = numbers.get(participant);
+      if (seq === undefined) throw refusal('PARTICIPANT_UNKNOWN', { participant });
+      return { participant, seq, command: { seq: BigInt(seq), id: randomUUID(), action } };
+    });
+    const rows = commands.map(({ participant, seq, command }) => ({
+      participant,
+      seq,
+      id: command.id,
+      kind: action.$case,
+      job_id: job?.jobId ?? null,
+      generation: job?.generation ?? null,
+      payload: encodeCommand(command),
+      created_at: createdAt,
+      outcome: null,
+      outcome_reasons: null,
+      finished_at: null,
+    }));
+    await insertCommands(tx, rows);
+    if (action.$case === 'stopJob' && job !== undefined) await this.#supersedePermits(tx, participants, job);
+    afterCommit(tx, () => {
+      for (const { participant, seq, command } of commands) {
+        this.#lines.get(participant)?.commands.set(seq, command);
+        const urgent = isUrgent(action.$case);
+        this.#apply(participant, { type: 'enqueued', command: { seq, urgent } });
+      }
+    });
+  }
+
   /** A permit that was not confirmed yet must not arrive after the stop that overtakes it. */
   async #supersedePermits(
     tx: Transaction,
-    participant: string,
+    participants: readonly string[],
     job: { readonly jobId: string; readonly generation: number },
   ): Promise<void> {
     const at = this.#dependencies.clock.now().getTime();
-    const reasons = JSON.stringify([reason('JOB_SUPERSEDED', { participant })]);
-    for (const seq of await selectUnfinishedPermits(tx, participant, job)) {
+    for (const { participant, seq } of await selectUnfinishedPermits(tx, participants, job)) {
+      const reasons = JSON.stringify([reason('JOB_SUPERSEDED', { participant })]);
       await finishCommand(tx, participant, seq, { outcome: 'REJECTED', reasons, at });
       this.#forgetAfterCommit(tx, participant, seq);
     }

@@ -106,14 +106,8 @@ export class Shutdown {
       .all()
       .filter(({ role, enrolledAt }) => role === 'site' && enrolledAt !== undefined)
       .map(({ name }) => name);
-    await store.transaction(async (tx) => {
-      for (const site of sites) {
-        await commands.enqueue(tx, site, {
-          $case: 'shutdown',
-          value: { grace: toDuration(stopGraceMs), reasons: reasons.map(toReasonMessage) },
-        });
-      }
-    });
+    const value = { grace: toDuration(stopGraceMs), reasons: reasons.map(toReasonMessage) };
+    await store.transaction((tx) => commands.enqueue(tx, sites, { $case: 'shutdown', value }));
     commands.flush(sites);
     return sites;
   }

@@ -1,9 +1,12 @@
 import type { CommandRow } from './schema.js';
 import type { Transaction } from './store.js';
 
-/** Adds a command. */
-export async function insertCommand(tx: Transaction, row: CommandRow): Promise<void> {
-  await tx.insertInto('commands').values(row).execute();
+/** Adds commands, at least one. */
+export async function insertCommands(tx: Transaction, rows: readonly CommandRow[]): Promise<void> {
+  await tx
+    .insertInto('commands')
+    .values([...rows])
+    .execute();
 }
 
 /** The commands of a participant that are not finished, in order. */
@@ -60,20 +63,19 @@ export async function pruneCommands(tx: Transaction, participant: string, before
     .execute();
 }
 
-/** The unfinished permits of a job up to a generation. */
-export async function selectUnfinishedPermits(
+/** The unfinished permits of a job up to a generation, to some participants. */
+export function selectUnfinishedPermits(
   tx: Transaction,
-  participant: string,
+  participants: readonly string[],
   job: { readonly jobId: string; readonly generation: number },
-): Promise<readonly number[]> {
-  const rows = await tx
+): Promise<Pick<CommandRow, 'participant' | 'seq'>[]> {
+  return tx
     .selectFrom('commands')
-    .select('seq')
-    .where('participant', '=', participant)
+    .select(['participant', 'seq'])
+    .where('participant', 'in', participants)
     .where('kind', '=', 'permitJob')
     .where('job_id', '=', job.jobId)
     .where('generation', '<=', job.generation)
     .where('outcome', 'is', null)
     .execute();
-  return rows.map(({ seq }) => seq);
 }

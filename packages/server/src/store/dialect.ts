@@ -9,6 +9,7 @@ import {
   type DialectAdapter,
   type Driver,
 } from 'kysely';
+import { Pace } from './pace.js';
 
 /** How many prepared statements are kept. */
 const maxStatements = 256;
@@ -16,14 +17,16 @@ const maxStatements = 256;
 /** kysely over one libsql connection, whose transactions take the write lock at their beginning. */
 export class LibsqlDialect extends SqliteDialect {
   readonly #database: Database.Database;
+  readonly #pace: Pace;
 
-  constructor(database: Database.Database) {
+  constructor(database: Database.Database, pace = new Pace()) {
     super({ database });
     this.#database = database;
+    this.#pace = pace;
   }
 
   override createDriver(): Driver {
-    return new ImmediateDriver(this.#database);
+    return new ImmediateDriver(this.#database, this.#pace);
   }
 
   override createAdapter(): DialectAdapter {
@@ -45,14 +48,27 @@ class TransactionalAdapter extends SqliteAdapter {
  */
 class ImmediateDriver extends SqliteDriver {
   readonly #database: Database.Database;
+  readonly #pace: Pace;
 
-  constructor(database: Database.Database) {
+  constructor(database: Database.Database, pace: Pace) {
     const prepare = memoized((text: string) => database.prepare(text), {
       keyOf: (text) => text,
       maxEntries: maxStatements,
     });
     super({ database: { prepare, close: () => void database.close() } });
     this.#database = database;
+    this.#pace = pace;
+  }
+
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection();
+    return {
+      executeQuery: async (query) => {
+        await this.#pace.step();
+        return connection.executeQuery(query);
+      },
+      streamQuery: (query, chunkSize) => connection.streamQuery(query, chunkSize),
+    };
   }
 
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {

@@ -75,15 +75,18 @@ export async function recordSeen(tx: Transaction, name: string, epoch: number, a
     .execute();
 }
 
-/** Takes the next sequence number of a participant's commands; undefined when there is none of that name. */
-export async function takeSequenceNumber(tx: Transaction, name: string): Promise<number | undefined> {
-  const row = await tx
+/** Takes the next sequence number of the commands of each participant; those without one are not there. */
+export async function takeSequenceNumbers(
+  tx: Transaction,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx
     .updateTable('participants')
     .set((eb) => ({ last_seq: eb('last_seq', '+', 1) }))
-    .where('name', '=', name)
-    .returning('last_seq')
-    .executeTakeFirst();
-  return row?.last_seq;
+    .where('name', 'in', names)
+    .returning(['name', 'last_seq'])
+    .execute();
+  return new Map(rows.map(({ name, last_seq }) => [name, last_seq]));
 }
 
 /** Deletes a participant with its tokens, challenges, commands and unused join tokens, and revokes its certificates. */

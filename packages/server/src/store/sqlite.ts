@@ -7,6 +7,7 @@ import { runEffects } from './after-commit.js';
 import { LibsqlDialect } from './dialect.js';
 import { storeError } from './errors.js';
 import { migrations } from './migrations/index.js';
+import { Pace } from './pace.js';
 import type { Schema } from './schema.js';
 import type { Store, Transaction } from './store.js';
 import { Turns } from './turns.js';
@@ -61,10 +62,11 @@ export async function storeOver(
   database: Database.Database,
   { sync, close = () => void database.close() }: StoreParts = {},
 ): Promise<Store> {
-  const db = new Kysely<Schema>({ dialect: new LibsqlDialect(database) });
+  const pace = new Pace();
+  const db = new Kysely<Schema>({ dialect: new LibsqlDialect(database, pace) });
   await migrate(db);
   sync?.committed();
-  const turns = new Turns();
+  const turns = new Turns(() => pace.begin());
   const totalChanges = database.prepare('select total_changes()').pluck();
   let closed = false;
   const run = async <T>(

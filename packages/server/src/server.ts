@@ -3,8 +3,10 @@ import { openEndpoints, type Endpoints } from './composition/endpoints.js';
 import { openFoundation, type Environment, type Foundation } from './composition/foundation.js';
 import { composeParts } from './composition/parts.js';
 import { composeServices } from './composition/services.js';
+import { openMetrics } from './composition/metrics.js';
 import { startUpkeep } from './composition/upkeep.js';
 import type { ServerConfig } from './config/config.js';
+import type { MetricsEndpoint } from './metrics/endpoint.js';
 import { version } from './version.js';
 
 /** How long calls that are open may take to end when the server stops, ms. */
@@ -16,6 +18,8 @@ export interface RunningServer {
   readonly sessionPort: number;
   /** The port of the enrolment endpoint. */
   readonly enrollmentPort: number;
+  /** The port of the metrics; absent where none are configured. */
+  readonly metricsPort?: number;
   /** Resolves when the server has ended, by {@link stop} or by SystemService.Shutdown. */
   readonly finished: Promise<void>;
   /** Ends the server in order; agents and their jobs go on until their leases end. */
@@ -48,19 +52,22 @@ async function serve(foundation: Foundation): Promise<RunningServer> {
   };
 
   let endpoints: Endpoints;
+  let metrics: MetricsEndpoint | undefined;
   try {
     // The jobs come first: a proof that ended while the server was down takes their permission back.
     await admission.start();
     await verification.start();
     await recordStart(foundation);
     await hub.start();
+    metrics = await openMetrics(foundation, attestation.endorsements);
     endpoints = await openEndpoints(foundation, composeServices(foundation, attestation, jobs, hub));
   } catch (error) {
     stopParts();
+    await metrics?.stop();
     throw error;
   }
   const stopUpkeep = startUpkeep(foundation, endpoints, trust);
-  server = running(foundation, endpoints, () => {
+  server = running(foundation, endpoints, metrics, () => {
     stopUpkeep();
     stopParts();
   });
@@ -74,7 +81,12 @@ async function serve(foundation: Foundation): Promise<RunningServer> {
   return server;
 }
 
-function running(foundation: Foundation, endpoints: Endpoints, stopParts: () => void): RunningServer {
+function running(
+  foundation: Foundation,
+  endpoints: Endpoints,
+  metrics: MetricsEndpoint | undefined,
+  stopParts: () => void,
+): RunningServer {
   const { store, logger } = foundation;
   let resolveFinished: () => void;
   const finished = new Promise<void>((resolve) => {
@@ -85,6 +97,7 @@ function running(foundation: Foundation, endpoints: Endpoints, stopParts: () => 
     endpoints.setServing(false);
     stopParts();
     await endpoints.stop(stopGraceMs);
+    await metrics?.stop();
     await store.close();
     logger.info('server.stopped');
   };
@@ -92,6 +105,7 @@ function running(foundation: Foundation, endpoints: Endpoints, stopParts: () => 
   return {
     sessionPort: endpoints.session.port,
     enrollmentPort: endpoints.enrollment.port,
+    ...(metrics !== undefined && { metricsPort: metrics.port }),
     finished,
     stop() {
       stopping ??= end()

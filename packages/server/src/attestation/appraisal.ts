@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Clock } from '@muster/shared/clock.js';
+import type { JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { resolveFor, type EndorsementSource, type Resolution } from '@muster/shared/endorsements/resolve.js';
+import { resolveServiceKeys, type ServiceKeyResolution } from '@muster/shared/endorsements/service-keys.js';
 import type {
   Endorsements,
   Evidence,
@@ -10,8 +12,9 @@ import type {
 } from '@muster/shared/evidence/appraisal.js';
 import { earClaims } from '@muster/shared/evidence/ear.js';
 import { mergeEndorsements, noEndorsements } from '@muster/shared/evidence/endorsements.js';
+import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
 import { verifiers } from '@muster/shared/evidence/verifiers.js';
-import type { Policy } from '@muster/shared/policy/policy.js';
+import { namespacePolicy, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
 import {
@@ -30,7 +33,7 @@ import { limiter } from './limiter.js';
 const endorsementTimeoutMs = 10_000;
 /** When an appraisal that lacked endorsements is tried again, unless the vendor said otherwise, ms. */
 const retryMs = 15_000;
-/** How many appraisals run at the same time. */
+/** How many appraisals are decided at the same time; waiting for a vendor's service takes no place of another. */
 const concurrency = 8;
 
 /** What appraisals work with. */
@@ -40,6 +43,10 @@ export interface AppraiserOptions {
   readonly policyId: string;
   readonly simulatedRoots: readonly SimulatedRoot[];
   readonly endorsements: EndorsementSource;
+  /** The keys of attestation services; absent where none may be asked. */
+  readonly keys?: JwksCache;
+  /** Is told the outcome of every appraisal, for each namespace in it. */
+  readonly observe?: (namespace: string, outcome: Verdict['outcome']) => void;
   readonly signer: Signer;
   readonly clock: Clock;
   /** Every verifier of this release unless a test brings its own. */
@@ -85,20 +92,45 @@ export class Appraiser {
   }
 
   /** Appraises a presentation, with fresh endorsements as far as they can be had in time. Never rejects for hostile tokens. */
-  appraise(presentation: Presentation): Promise<Verdict> {
-    return this.#limited(async () => {
-      const tokens = await openTokens(presentation.tokens);
-      const resolutions = await this.#resolve(tokens, presentation.atHand);
-      const appraisal = await this.#decide(presentation, tokens, resolutions);
-      if (!appraisal.proven) return refused(appraisal, [...resolutions.values()]);
-      const registered = await Promise.all(
-        appraisal.appraised.map((token) =>
-          this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
-        ),
-      );
-      const { expiresAt } = appraisal;
-      return { outcome: 'accepted', tokens: registered, ...(expiresAt !== undefined && { expiresAt }) };
-    });
+  async appraise(presentation: Presentation): Promise<Verdict> {
+    const tokens = await this.#limited(() => openTokens(presentation.tokens));
+    const [resolutions, keys] = await Promise.all([
+      this.#resolve(tokens, presentation.atHand),
+      this.#serviceKeys(presentation, tokens),
+    ]);
+    const verdict = await this.#limited(() => this.#judge(presentation, tokens, resolutions, keys));
+    this.#observe(tokens, verdict);
+    return verdict;
+  }
+
+  async #judge(
+    presentation: Presentation,
+    tokens: readonly OpenedToken[],
+    resolutions: ReadonlyMap<string, Resolution>,
+    keys: ServiceKeyResolution,
+  ): Promise<Verdict> {
+    const appraisal = await this.#decide(presentation, tokens, resolutions, keys);
+    if (!appraisal.proven) return refused(appraisal, [...resolutions.values()], keys.deferred);
+    const registered = await Promise.all(
+      appraisal.appraised.map((token) =>
+        this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
+      ),
+    );
+    const { expiresAt } = appraisal;
+    return { outcome: 'accepted', tokens: registered, ...(expiresAt !== undefined && { expiresAt }) };
+  }
+
+  #verifierOf(token: OpenedToken): EvidenceVerifier | undefined {
+    if ('reason' in token) return undefined;
+    return this.#verifiers.find(({ namespace }) => namespace === token.claims.evidence.namespace);
+  }
+
+  /** Tells of the namespaces that a verifier knows: others are whatever a participant writes. */
+  #observe(tokens: readonly OpenedToken[], { outcome }: Verdict): void {
+    const known = tokens.flatMap((token) => this.#verifierOf(token)?.namespace ?? []);
+    for (const namespace of known.length > 0 ? new Set(known) : ['none']) {
+      this.#options.observe?.(namespace, outcome);
+    }
   }
 
   /** What the verifiers want for each token that can be read, by token. */
@@ -113,11 +145,9 @@ export class Appraiser {
     try {
       const entries = await Promise.all(
         tokens.map(async (token): Promise<readonly [string, Resolution][]> => {
-          if ('reason' in token) return [];
-          const { evidence } = token.claims;
-          const verifier = this.#verifiers.find(({ namespace }) => namespace === evidence.namespace);
-          if (verifier === undefined) return [];
-          return [[token.jws, await resolveFor(verifier, evidence, source, options)]];
+          const verifier = this.#verifierOf(token);
+          if ('reason' in token || verifier === undefined) return [];
+          return [[token.jws, await resolveFor(verifier, token.claims.evidence, source, options)]];
         }),
       );
       return new Map(entries.flat());
@@ -126,10 +156,24 @@ export class Appraiser {
     }
   }
 
+  /** The keys of the attestation services that the policy trusts for the tokens at hand. */
+  async #serviceKeys(
+    { participant }: Presentation,
+    tokens: readonly OpenedToken[],
+  ): Promise<ServiceKeyResolution> {
+    const { keys, policy } = this.#options;
+    const rule = ruleFor(policy, participant);
+    if (keys === undefined || rule === undefined) return { serviceKeys: [], deferred: [] };
+    const present = new Set(tokens.flatMap((token) => this.#verifierOf(token) ?? []));
+    const issuers = [...present].flatMap((verifier) => issuersOf(namespacePolicy(policy, rule, verifier)));
+    return resolveServiceKeys(issuers, keys);
+  }
+
   #decide(
     { participant, publicKey, nonce }: Presentation,
     tokens: readonly OpenedToken[],
     resolutions: ReadonlyMap<string, Resolution>,
+    { serviceKeys }: ServiceKeyResolution,
   ): Promise<ParticipantAppraisal> {
     const { policy, simulatedRoots, signer, clock } = this.#options;
     return appraiseParticipant({
@@ -141,6 +185,7 @@ export class Appraiser {
       policy,
       endorsements: mergeEndorsements(...[...resolutions.values()].map(({ endorsements }) => endorsements)),
       simulatedRoots,
+      serviceKeys,
       at: clock.now(),
       verifiers: this.#verifiers,
     });
@@ -182,8 +227,12 @@ export class Appraiser {
  * A refusal is deferred when an endorsement could not be had and nothing else is known against the participant: every
  * refused appraisal is one that lacked something.
  */
-function refused({ reasons, appraised }: ParticipantAppraisal, resolutions: readonly Resolution[]): Verdict {
-  const deferred = resolutions.flatMap((resolution) => resolution.deferred);
+function refused(
+  { reasons, appraised }: ParticipantAppraisal,
+  resolutions: readonly Resolution[],
+  deferredKeys: readonly Reason[],
+): Verdict {
+  const deferred = [...resolutions.flatMap((resolution) => resolution.deferred), ...deferredKeys];
   const lacking = appraised.filter(({ appraisal }) => appraisal.status === 'none');
   const explained = reasons.every(({ namespace }) =>
     lacking.some(({ appraisal }) => appraisal.namespace === namespace),

@@ -1,8 +1,4 @@
 import { createAttesters } from '@muster/attester/attesters.js';
-import { cached } from '@muster/shared/endorsements/cache.js';
-import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
-import { endorsementSource, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
-import { vendorServices } from '@muster/shared/endorsements/vendor-services.js';
 import { requiredNamespaces, ruleFor } from '@muster/shared/policy/policy.js';
 import { Appraiser } from '../attestation/appraisal.js';
 import { Challenges } from '../attestation/challenges.js';
@@ -13,10 +9,12 @@ import { VerdictBook } from '../attestation/verdict-book.js';
 import { Verification } from '../attestation/verification.js';
 import type { Failures } from '../ports.js';
 import type { Outbox } from '../sessions/connections.js';
+import { composeEndorsements, type EndorsementParts } from './endorsements.js';
 import type { Foundation } from './foundation.js';
 
 /** The parts that ask for evidence and judge it. */
 export interface AttestationParts {
+  readonly endorsements: EndorsementParts;
   readonly challenges: Challenges;
   readonly appraiser: Appraiser;
   readonly book: VerdictBook;
@@ -31,17 +29,31 @@ export function composeAttestation(
   outbox: Outbox,
   failures: Failures,
 ): AttestationParts {
-  const { config, identity, store, signer, certificate, registry, audit, clock, logger, verifiers } =
-    foundation;
+  const {
+    config,
+    identity,
+    store,
+    signer,
+    certificate,
+    registry,
+    audit,
+    clock,
+    logger,
+    verifiers,
+    observations,
+  } = foundation;
   const { policy, policyDigest, simulatedRoots, session } = config;
   const { trustDomain } = identity;
   const timeoutMs = session.challenge_timeout;
   const challenges = new Challenges(store, clock);
+  const endorsements = composeEndorsements(foundation);
   const appraiser = new Appraiser({
     policy,
     policyId: `sha256:${policyDigest}`,
     simulatedRoots,
-    endorsements: endorsements(foundation),
+    endorsements: endorsements.source,
+    ...(endorsements.online !== undefined && { keys: endorsements.online.keys }),
+    observe: (namespace, outcome) => observations.verdicts.count({ namespace, outcome }),
     signer,
     clock,
     ...(verifiers !== undefined && { verifiers }),
@@ -90,17 +102,7 @@ export function composeAttestation(
     clock,
     logger,
   });
-  return { challenges, appraiser, book, self, sites, verification };
-}
-
-/** The offline directory first, then the vendors' services. */
-function endorsements({ config, clock }: Foundation): EndorsementSource {
-  const { offline_directory, online, amd_url, intel_url } = config.endorsements;
-  const services = vendorServices(clock, { amd: amd_url, intel: intel_url });
-  return endorsementSource([
-    ...(offline_directory === undefined ? [] : [offlineDirectory(offline_directory)]),
-    ...(online ? [cached(services, { clock })] : []),
-  ]);
+  return { endorsements, challenges, appraiser, book, self, sites, verification };
 }
 
 function schedule({ config, clock }: Foundation): Schedule {

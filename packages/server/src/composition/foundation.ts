@@ -8,6 +8,7 @@ import { advertisedHosts } from '../ca/credential.js';
 import { certifyServer, type ServerCertificate } from '../ca/server-certificate.js';
 import { openSigner } from '../ca/signer.js';
 import type { ServerConfig } from '../config/config.js';
+import { newObservations, type Observations } from '../metrics/observations.js';
 import type { Audit, Signer } from '../ports.js';
 import { ParticipantRegistry } from '../registry/participant-registry.js';
 import { openSqliteStore } from '../store/sqlite.js';
@@ -32,6 +33,7 @@ export interface Foundation extends Environment {
   readonly certificate: ServerCertificate;
   readonly audit: Audit;
   readonly registry: ParticipantRegistry;
+  readonly observations: Observations;
 }
 
 /**
@@ -57,6 +59,7 @@ export async function openFoundation(config: ServerConfig, environment: Environm
       certificate: await certifyServer({ store, ca, name, hosts, clock, logger }),
       audit: auditLog(clock),
       registry: await ParticipantRegistry.load(store, { clock, policy }),
+      observations: newObservations(),
     };
   } catch (error) {
     await store.close();

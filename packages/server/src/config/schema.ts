@@ -20,6 +20,10 @@ const address = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
 const simulatedRoot = z.strictObject({
   namespace: z
     .string()
@@ -76,8 +80,17 @@ export const configSchema = z.strictObject({
       online: z.boolean().default(true),
       amd_url: z.url({ protocol: /^https?$/ }).optional(),
       intel_url: z.url({ protocol: /^https?$/ }).optional(),
+      nvidia_url: z.url({ protocol: /^https?$/ }).optional(),
     })
     .prefault({}),
+  /** Where Prometheus finds metrics, without authentication: a loopback address unless a proxy guards it. */
+  metrics: z
+    .strictObject({ listen: address, expose: z.boolean().default(false) })
+    .refine(({ listen: { host }, expose }) => expose || isLoopback(host), {
+      path: ['listen'],
+      error: 'expected a loopback address, or expose: true',
+    })
+    .optional(),
   verification,
   session,
   certificates: z.strictObject({ site_lifetime: duration('10s', '24h').default(3_600_000) }).prefault({}),

@@ -79,3 +79,13 @@ export function selectUnfinishedPermits(
     .where('outcome', 'is', null)
     .execute();
 }
+
+/** How many commands to all participants are not finished. */
+export async function countUnfinished(tx: Transaction): Promise<number> {
+  const { count } = await tx
+    .selectFrom('commands')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('outcome', 'is', null)
+    .executeTakeFirstOrThrow();
+  return count;
+}

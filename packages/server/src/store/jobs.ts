@@ -38,6 +38,16 @@ export async function insertJob(tx: Transaction, state: JobState, at: Date): Pro
   return row && toRecord(row);
 }
 
+/** How many jobs there are in each phase; phases without one are left out. */
+export async function countJobs(tx: Transaction): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx
+    .selectFrom('jobs')
+    .select((eb) => ['phase', eb.fn.countAll<number>().as('count')])
+    .groupBy('phase')
+    .execute();
+  return new Map(rows.map(({ phase, count }) => [phase, count]));
+}
+
 /** One job; undefined when there is none of that id. */
 export async function selectJob(tx: Transaction, id: string): Promise<JobRecord | undefined> {
   const row = await tx.selectFrom('jobs').selectAll().where('id', '=', id).executeTakeFirst();

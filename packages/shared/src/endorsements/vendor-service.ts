@@ -23,7 +23,7 @@ export interface VendorServiceOptions {
 const toleratedFailures = 3;
 /** How long it is left alone first, and at most, ms; each further failure doubles it. */
 const firstPauseMs = 5_000;
-const longestPauseMs = 300_000;
+const longestPauseMs = 60_000;
 
 /** What differs between the vendors. */
 export interface Vendor {
@@ -50,6 +50,7 @@ export function vendorService(
   let closedUntil = 0;
   let allowedAt = 0;
   let failures = 0;
+  let pausedAt = -Infinity;
 
   /** When the next request may start: a leaky bucket as a single time stamp (GCRA). */
   function reserve(now: number): number {
@@ -58,11 +59,15 @@ export function vendorService(
   }
 
   /** Counts a failure, and closes the service when it asked for that or fails too often. */
-  function fail(retryAfterMs = 0): void {
+  function fail(startedAt: number, retryAfterMs = 0): void {
+    const now = clock.monotonic();
+    closedUntil = Math.max(closedUntil, now + retryAfterMs);
+    if (startedAt <= pausedAt) return; // It failed beside those for which the service is left alone.
     failures += 1;
-    const excess = failures - toleratedFailures;
-    const pauseMs = excess < 0 ? 0 : Math.min(firstPauseMs * 2 ** excess, longestPauseMs);
-    closedUntil = Math.max(closedUntil, clock.monotonic() + Math.max(retryAfterMs, pauseMs));
+    if (failures < toleratedFailures) return;
+    pausedAt = now;
+    const pauseMs = Math.min(firstPauseMs * 2 ** (failures - toleratedFailures), longestPauseMs);
+    closedUntil = Math.max(closedUntil, now + pauseMs);
   }
 
   return {
@@ -79,6 +84,7 @@ export function vendorService(
       }
       if (waitMs > 0) await sleep(clock, waitMs, signal);
 
+      const startedAt = clock.monotonic();
       const deadline = new AbortController();
       const timer = clock.schedule(timeoutMs, () => deadline.abort());
       const signals = signal === undefined ? [deadline.signal] : [deadline.signal, signal];
@@ -96,7 +102,7 @@ export function vendorService(
         if (response.status !== 200) {
           await response.body?.cancel();
           const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), clock.now());
-          fail(retryAfterMs);
+          fail(startedAt, retryAfterMs);
           const why = `${service} answered ${response.status}`;
           throw deferral(query, why, retryAfterMs === undefined ? {} : { retryAfterMs });
         }
@@ -105,7 +111,7 @@ export function vendorService(
         return readAnswer(query, bytes, response.headers);
       } catch (cause) {
         if (cause instanceof MusterError) throw cause;
-        if (signal?.aborted !== true) fail();
+        if (signal?.aborted !== true) fail(startedAt);
         const why = deadline.signal.aborted
           ? `${service} did not answer within ${timeoutMs} ms`
           : `${service} cannot be reached`;

@@ -37,6 +37,8 @@ export const logEvents = [
   'attestation.collected',
   'attestation.failed',
   'verification.scheduled',
+  'endorsements.shelf_failed',
+  'metrics.failed',
   'participant.quarantined',
   'participant.readmitted',
   'participant.removed',

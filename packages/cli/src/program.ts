@@ -5,6 +5,7 @@ import { registerCompletionCommand } from './commands/completion.js';
 import { registerJobCommands } from './commands/job.js';
 import { registerParticipantCommands } from './commands/participant.js';
 import { registerPermitCommands } from './commands/permit.js';
+import { registerPolicyCommands } from './policy/command.js';
 import { registerReasonsCommand } from './commands/reasons.js';
 import { registerSystemCommands } from './commands/system.js';
 import { registerTokenCommands } from './commands/token.js';
@@ -38,6 +39,7 @@ function createProgram(terminal: Terminal): Command {
   registerAuditCommands(program, terminal);
   registerPermitCommands(program, terminal);
   registerEvidenceCommands(program, terminal);
+  registerPolicyCommands(program, terminal);
   registerReasonsCommand(program, terminal);
   registerCompletionCommand(program);
   return program;

@@ -1,3 +1,4 @@
+import type { VendorUrls } from '@muster/shared/endorsements/vendor-services.js';
 import type { TrustTier } from '@muster/shared/evidence/appraisal.js';
 import type { Command } from 'commander';
 import { localCommand } from '../command.js';
@@ -15,21 +16,32 @@ const exitCodeOf: Readonly<Record<TrustTier, ExitCode>> = {
 /** `muster evidence verify` */
 export function registerEvidenceCommands(program: Command, terminal: Terminal): void {
   const group = program.command('evidence').description('evidence of hardware, without a server');
-  localCommand<VerifyOptions>(
+  const verify = localCommand<VerifyOptions>(
     group,
     terminal,
     'verify',
     'appraise one piece of evidence',
     async ({ options, print, style }) => {
-      const appraisal = await verifyEvidence(options, terminal.clock, {
-        amd: terminal.env['MUSTER_AMD_KEY_SERVICE'],
-        intel: terminal.env['MUSTER_INTEL_COLLATERAL_SERVICE'],
-        nvidia: terminal.env['MUSTER_NVIDIA_SERVICES'],
-      });
+      const appraisal = await verifyEvidence(options, terminal.clock, vendorUrls(terminal));
       print(appraisalJson(appraisal), () => appraisalText(appraisal, style));
       return exitCodeOf[appraisal.status];
     },
-  )
+  );
+  evidenceOptions(verify).option('--policy <file>', "a policy file, or the namespace's part of one");
+}
+
+/** Where the vendors' services are, for whom it is not where they are for everybody. */
+export function vendorUrls({ env }: Terminal): VendorUrls {
+  return {
+    amd: env['MUSTER_AMD_KEY_SERVICE'],
+    intel: env['MUSTER_INTEL_COLLATERAL_SERVICE'],
+    nvidia: env['MUSTER_NVIDIA_SERVICES'],
+  };
+}
+
+/** Adds the options that say what is appraised and with what; {@link AppraiseOptions} holds them. */
+export function evidenceOptions(command: Command): Command {
+  return command
     .requiredOption('--namespace <name>', 'the kind of evidence, such as x-snp')
     .requiredOption('--evidence <file>', 'the evidence as the device gave it')
     .option('--cert <file>', 'certificates, PEM or DER, one or several a file; may be repeated', collect)
@@ -51,7 +63,6 @@ export function registerEvidenceCommands(program: Command, terminal: Terminal): 
       '--nonce <hex>',
       "what the evidence must be bound to; for x-snp the report data, for x-nv-gpu the report's 32 bytes",
     )
-    .option('--policy <file>', "a policy file, or the namespace's part of one")
     .option('--at <time>', 'judge it at this time (RFC 3339) instead of now')
     .option('--offline', "do not ask the vendor's service for what is missing")
     .option('--endorsements <directory>', "a directory that mirrors the vendors' services")

@@ -3,15 +3,14 @@ import { refusal } from '@muster/shared/errors.js';
 import type { EvidenceVerifier, ServiceKeys } from '@muster/shared/evidence/appraisal.js';
 import { issuersOf, keySetSchema } from '@muster/shared/evidence/service-token/policy.js';
 import { tpmVerifier } from '@muster/shared/evidence/x-tpm/verifier.js';
-import { readBytes, readCertificates, readPolicy } from './input.js';
+import { readBytes, readCertificates } from './input.js';
 import { readTpmFiles } from './tpm-files.js';
 
-/** The options that say what is appraised, and by which policy. */
+/** The options that say what is appraised. */
 export interface SubjectOptions {
   readonly evidence: string;
   readonly signature?: string;
   readonly cert?: readonly string[];
-  readonly policy?: string;
   readonly jwks?: string;
 }
 
@@ -24,10 +23,12 @@ export interface Subject {
   readonly serviceKeys?: readonly ServiceKeys[];
 }
 
-/** Reads what is appraised from its files. Errors: FILE_UNREADABLE, ARGUMENT_INVALID, POLICY_INVALID. */
-export function readSubject(verifier: EvidenceVerifier, options: SubjectOptions): Subject {
+/**
+ * Reads what is appraised from its files, for a policy of the namespace: the key of a TPM that a file names is trusted by
+ * it. Errors: FILE_UNREADABLE, ARGUMENT_INVALID.
+ */
+export function readSubject(verifier: EvidenceVerifier, policy: unknown, options: SubjectOptions): Subject {
   const { signature, cert = [], jwks } = options;
-  const policy = readPolicy(verifier, options.policy);
   if (signature !== undefined) {
     const [key, second] = cert;
     if (verifier.namespace !== tpmVerifier.namespace || key === undefined || second !== undefined) {

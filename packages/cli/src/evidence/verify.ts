@@ -16,11 +16,11 @@ import type {
 } from '@muster/shared/evidence/appraisal.js';
 import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
 import { readCollateral, readManifests } from './collateral.js';
-import { parseTime, readBinding, requireVerifier } from './input.js';
+import { parseTime, readBinding, readPolicy, requireVerifier } from './input.js';
 import { readSubject, type SubjectOptions } from './subject.js';
 
-/** The options of `muster evidence verify`, as they were typed. */
-export interface VerifyOptions extends SubjectOptions {
+/** The options of a command that appraises evidence from files, as they were typed. */
+export interface AppraiseOptions extends SubjectOptions {
   readonly namespace: string;
   readonly collateral?: string;
   readonly rim?: readonly string[];
@@ -31,21 +31,37 @@ export interface VerifyOptions extends SubjectOptions {
   readonly simulatedRoot?: readonly string[];
 }
 
+/** The options of `muster evidence verify`. */
+export interface VerifyOptions extends AppraiseOptions {
+  readonly policy?: string;
+}
+
 /** How long fetching of endorsements may take in all, ms. */
 const fetchTimeMs = 5_000;
 
-/**
- * Appraises evidence from files. What is missing is looked for in the directory of `--endorsements` and, unless
- * `--offline`, at the vendors' services, for a few seconds at most; what then is still missing shows in the result.
- * Errors: FILE_UNREADABLE, ARGUMENT_INVALID, POLICY_INVALID.
- */
+/** Appraises evidence from files. Errors: as {@link appraiseFiles}; POLICY_INVALID. */
 export async function verifyEvidence(
   options: VerifyOptions,
   clock: Clock,
   urls: VendorUrls = {},
 ): Promise<Appraisal> {
   const verifier = requireVerifier(options.namespace);
-  const { certificates, policy, ...subject } = readSubject(verifier, options);
+  return appraiseFiles(verifier, readPolicy(verifier, options.policy), options, clock, urls);
+}
+
+/**
+ * Appraises evidence from files under a policy of its namespace. What is missing is looked for in the directory of
+ * `--endorsements` and, unless `--offline`, at the vendors' services, for a few seconds at most; what then is still missing
+ * shows in the result. Errors: FILE_UNREADABLE, ARGUMENT_INVALID.
+ */
+export async function appraiseFiles(
+  verifier: EvidenceVerifier,
+  namespacePolicy: unknown,
+  options: AppraiseOptions,
+  clock: Clock,
+  urls: VendorUrls,
+): Promise<Appraisal> {
+  const { certificates, policy, ...subject } = readSubject(verifier, namespacePolicy, options);
   const evidence = { namespace: verifier.namespace, evidence: subject.evidence };
   const collateral =
     options.collateral === undefined

@@ -97,17 +97,31 @@ export function requiredNamespaces(rule: Rule): readonly string[] {
   return 'require' in rule ? rule.require : [];
 }
 
-/**
- * The policy of one namespace for the participants of a rule: the rule's part, which replaces that of the file as a
- * whole, or the file's part, or the verifier's defaults.
- */
+/** The policy of one namespace for the participants of a rule; without a rule what the file says for everybody. */
 export function namespacePolicy(
   policy: Policy,
-  rule: Rule,
+  rule: Rule | undefined,
   { namespace, policySchema }: EvidenceVerifier,
 ): unknown {
-  const own = 'require' in rule ? rule.namespaces?.[namespace] : undefined;
-  return own ?? policy.namespaces[namespace] ?? policySchema.parse({});
+  const part = { rule: ownPart(rule, namespace), file: policy.namespaces[namespace], default: undefined };
+  return part[policySource(policy, rule, namespace)] ?? policySchema.parse({});
+}
+
+/**
+ * Where the policy of a namespace is from: the rule's part, which replaces that of the file as a whole, or the file's
+ * part, or the verifier's defaults.
+ */
+export function policySource(
+  policy: Policy,
+  rule: Rule | undefined,
+  namespace: string,
+): 'rule' | 'file' | 'default' {
+  if (ownPart(rule, namespace) !== undefined) return 'rule';
+  return policy.namespaces[namespace] === undefined ? 'default' : 'file';
+}
+
+function ownPart(rule: Rule | undefined, namespace: string): unknown {
+  return rule !== undefined && 'require' in rule ? rule.namespaces?.[namespace] : undefined;
 }
 
 function matches(glob: string, name: string): boolean {

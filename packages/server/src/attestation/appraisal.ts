@@ -3,7 +3,7 @@ import { SignJWT } from 'jose';
 import type { Clock } from '@muster/shared/clock.js';
 import type { JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { resolveFor, type EndorsementSource, type Resolution } from '@muster/shared/endorsements/resolve.js';
-import { resolveServiceKeys, type ServiceKeyResolution } from '@muster/shared/endorsements/service-keys.js';
+import { resolveKeysFor, type ServiceKeyResolution } from '@muster/shared/endorsements/service-keys.js';
 import type {
   Endorsements,
   Evidence,
@@ -12,9 +12,8 @@ import type {
 } from '@muster/shared/evidence/appraisal.js';
 import { earClaims } from '@muster/shared/evidence/ear.js';
 import { mergeEndorsements, noEndorsements } from '@muster/shared/evidence/endorsements.js';
-import { issuersOf } from '@muster/shared/evidence/service-token/policy.js';
 import { verifiers } from '@muster/shared/evidence/verifiers.js';
-import { namespacePolicy, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
+import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
 import {
@@ -93,12 +92,14 @@ export class Appraiser {
 
   /** Appraises a presentation, with fresh endorsements as far as they can be had in time. Never rejects for hostile tokens. */
   async appraise(presentation: Presentation): Promise<Verdict> {
+    const { policy, keys } = this.#options;
     const tokens = await this.#limited(() => openTokens(presentation.tokens));
-    const [resolutions, keys] = await Promise.all([
+    const present = tokens.flatMap((token) => this.#verifierOf(token) ?? []);
+    const [resolutions, serviceKeys] = await Promise.all([
       this.#resolve(tokens, presentation.atHand),
-      this.#serviceKeys(presentation, tokens),
+      resolveKeysFor(presentation.participant, present, policy, keys),
     ]);
-    const verdict = await this.#limited(() => this.#judge(presentation, tokens, resolutions, keys));
+    const verdict = await this.#limited(() => this.#judge(presentation, tokens, resolutions, serviceKeys));
     this.#observe(tokens, verdict);
     return verdict;
   }
@@ -154,19 +155,6 @@ export class Appraiser {
     } finally {
       timer.cancel();
     }
-  }
-
-  /** The keys of the attestation services that the policy trusts for the tokens at hand. */
-  async #serviceKeys(
-    { participant }: Presentation,
-    tokens: readonly OpenedToken[],
-  ): Promise<ServiceKeyResolution> {
-    const { keys, policy } = this.#options;
-    const rule = ruleFor(policy, participant);
-    if (keys === undefined || rule === undefined) return { serviceKeys: [], deferred: [] };
-    const present = new Set(tokens.flatMap((token) => this.#verifierOf(token) ?? []));
-    const issuers = [...present].flatMap((verifier) => issuersOf(namespacePolicy(policy, rule, verifier)));
-    return resolveServiceKeys(issuers, keys);
   }
 
   #decide(

@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { earClaims } from '@muster/shared/evidence/ear.js';
+import { appraise, deviceOf } from '../../support/nvidia-case.js';
+import { simulatedGpu } from '../../support/nvidia-device.js';
 import { appraiseSnp } from '../../support/snp-case.js';
 
 const context = {
@@ -49,6 +51,21 @@ describe('attestation results', () => {
     expect(() => earClaims([appraisal, appraisal], context)).toThrow('about each one once');
     const both = earClaims([appraisal, { ...appraisal, namespace: 'x-other' }], context);
     expect(Object.keys(both.submods)).toEqual(['x-snp', 'x-other']);
+  });
+
+  it('has a submodule for each device, beside that of all together', () => {
+    const good = deviceOf(simulatedGpu());
+    const forged = { ...good, report: Uint8Array.from(good.report) };
+    forged.report.fill(1, -1);
+    const { submods } = earClaims([appraiseSnp(), appraise({ devices: [good, forged] })], context);
+    expect(Object.keys(submods)).toEqual(['x-snp', 'x-nv-gpu', 'x-nv-gpu/GPU-0', 'x-nv-gpu/GPU-1']);
+    expect(submods['x-nv-gpu']).toMatchObject({ 'ear.status': 'contraindicated' });
+    expect(submods['x-nv-gpu/GPU-0']).toMatchObject({ 'muster.claims': { results: { signature: 'valid' } } });
+    expect(submods['x-nv-gpu/GPU-1']).toMatchObject({
+      'ear.status': 'contraindicated',
+      'ear.trustworthiness-vector': { hardware: 99 },
+      'muster.reasons': [{ code: 'NV_REPORT_SIGNATURE' }],
+    });
   });
 
   it('survives JSON as it is', () => {

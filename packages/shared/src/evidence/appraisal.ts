@@ -93,6 +93,13 @@ export interface Appraisal {
   readonly trustworthiness: { readonly [claim: string]: number };
   /** True when the evidence chains to a simulated root. */
   readonly simulated: boolean;
+  /** The result for each device, where the evidence is about several; the appraisal is that of all together. */
+  readonly devices?: readonly DeviceAppraisal[];
+}
+
+/** The result for one device; its name is unique in its appraisal, and what reasons about it have as path. */
+export interface DeviceAppraisal extends Omit<Appraisal, 'namespace' | 'devices'> {
+  readonly name: string;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Reason } from '../reasons.js';
-import type { Appraisal, Json } from './appraisal.js';
+import type { Appraisal, DeviceAppraisal, Json } from './appraisal.js';
 
 /** The profile of EAT attestation results (draft-ietf-rats-ear, section 3). */
 export const earProfile = 'tag:github.com,2023:veraison/ear';
@@ -20,11 +20,11 @@ export interface EarClaims {
   /** Seconds since the epoch. */
   readonly iat: number;
   readonly 'ear.verifier-id': { readonly developer: string; readonly build: string };
-  /** One appraisal per namespace. */
-  readonly submods: { readonly [namespace: string]: EarAppraisal };
+  /** One appraisal per namespace, and one per device of a namespace, such as `x-nv-gpu/GPU-0`. */
+  readonly submods: { readonly [name: string]: EarAppraisal };
 }
 
-/** The appraisal of one namespace; the `muster.` claims are private ones. */
+/** The appraisal of one namespace or device; the `muster.` claims are private ones. */
 export interface EarAppraisal {
   readonly 'ear.status': Appraisal['status'];
   readonly 'ear.trustworthiness-vector'?: { readonly [claim: string]: number };
@@ -37,12 +37,19 @@ export interface EarAppraisal {
 
 /** Writes appraisals as one attestation result. Throws when there is none, or two are of the same namespace. */
 export function earClaims(appraisals: readonly Appraisal[], context: EarContext): EarClaims {
-  const submods = Object.fromEntries(
-    appraisals.map((appraisal) => [appraisal.namespace, earAppraisal(appraisal, context.policyId)]),
-  );
-  if (appraisals.length === 0 || Object.keys(submods).length !== appraisals.length) {
+  const namespaces = new Set(appraisals.map(({ namespace }) => namespace));
+  if (appraisals.length === 0 || namespaces.size !== appraisals.length) {
     throw new Error('An attestation result is about at least one namespace, and about each one once.');
   }
+  const submods = Object.fromEntries(
+    appraisals.flatMap((appraisal) => {
+      const { namespace, devices = [] } = appraisal;
+      return [
+        [namespace, earAppraisal(appraisal, context.policyId)],
+        ...devices.map((device) => [`${namespace}/${device.name}`, earAppraisal(device, context.policyId)]),
+      ] as const;
+    }),
+  );
   return {
     eat_profile: earProfile,
     iat: Math.floor(context.issuedAt.getTime() / 1000),
@@ -52,7 +59,7 @@ export function earClaims(appraisals: readonly Appraisal[], context: EarContext)
 }
 
 /** A status of `none` has no vector: nothing was claimed (draft-ietf-rats-ear, section 3.2). */
-function earAppraisal(appraisal: Appraisal, policyId: string): EarAppraisal {
+function earAppraisal(appraisal: Appraisal | DeviceAppraisal, policyId: string): EarAppraisal {
   const vector = appraisal.trustworthiness;
   return {
     'ear.status': appraisal.status,

@@ -1,6 +1,7 @@
 import { reason, type Reason } from '../../reasons.js';
-import type { Appraisal, AppraisalInput, EvidenceVerifier, TrustTier } from '../appraisal.js';
+import type { Appraisal, AppraisalInput, EvidenceVerifier } from '../appraisal.js';
 import { appraiseDevice, type DeviceFindings } from './device.js';
+import { deviceAppraisal, softIn, tier } from './device-appraisal.js';
 import { readDocument } from './document.js';
 import { nvEndorsementQueries } from './endorsements.js';
 import { bindingEvidence, gpuNonce } from './nonce.js';
@@ -73,7 +74,7 @@ function conclude({ policy }: Input, findings: readonly DeviceFindings[], machin
   const each = (select: (found: DeviceFindings) => readonly Reason[]): readonly Reason[] =>
     findings.flatMap((found, index) => located(index, select(found)));
 
-  const isSoft = ({ field }: PolicyFailure): boolean => policy.warn_on.some((soft) => soft === field);
+  const isSoft = softIn(policy);
   const failures = [...machine.failures, ...findings.flatMap((found) => found.failures)];
   const refusals = [...machine.refusals, ...each((found) => found.refusals)];
   const missing = each((found) => found.missing);
@@ -111,13 +112,8 @@ function conclude({ policy }: Input, findings: readonly DeviceFindings[], machin
             isMeasured: findings.every(({ measured }) => measured),
           }),
     simulated: findings.some(({ simulated }) => simulated),
+    devices: findings.map((found, index) => deviceAppraisal(names[index] ?? '', found, policy)),
   };
-}
-
-function tier(found: { isRefused: boolean; isIncomplete: boolean; isWarned: boolean }): TrustTier {
-  if (found.isRefused) return 'contraindicated';
-  if (found.isIncomplete) return 'none';
-  return found.isWarned ? 'warning' : 'affirming';
 }
 
 function expectedNonce({ nonce, reportData, related = [] }: Input): Uint8Array | undefined {

@@ -20,14 +20,14 @@ class Witness extends FakeVerifier {
   }
 }
 
-it('a verifier is shown the evidence of the other namespaces of the same round, and of no other', async () => {
+it('a verifier is shown the evidence of the other namespaces, which must be of the same round', async () => {
   const witness = new Witness('x-b');
   const appraise = async (otherNonce: Uint8Array): Promise<readonly string[]> => {
     const tokens = await openTokens([
       await presentToken(site, otherNonce, at),
       await presentToken(site, nonce, at, { namespace: 'x-b' }),
     ]);
-    await appraiseParticipant({
+    const { reasons } = await appraiseParticipant({
       tokens,
       identity: site.identity,
       publicKey: site.publicKey,
@@ -38,8 +38,9 @@ it('a verifier is shown the evidence of the other namespaces of the same round, 
       at,
       verifiers: [new FakeVerifier('x-a'), witness],
     });
-    return witness.related.map(({ namespace }) => namespace);
+    return reasons.map(({ code, namespace = '' }) => `${code} ${namespace}`);
   };
-  expect(await appraise(nonce)).toEqual(['x-a']);
-  expect(await appraise(new Uint8Array(32).fill(2))).toEqual([]);
+  expect(await appraise(nonce)).toEqual([]);
+  expect(witness.related.map(({ namespace }) => namespace)).toEqual(['x-a']);
+  expect(await appraise(new Uint8Array(32).fill(2))).toEqual(['TOKEN_NONCE_MISMATCH x-b']);
 });

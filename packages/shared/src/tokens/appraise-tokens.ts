@@ -23,7 +23,7 @@ export interface ParticipantAppraisalInput {
   readonly identity: Identity & { readonly role: 'site' | 'server' };
   /** The key of that certificate, SPKI, DER; undefined where the verifier never met the presenter. */
   readonly publicKey?: Uint8Array;
-  /** The nonce that must be answered; undefined where another verifier chose it. */
+  /** The nonce that must be answered; undefined where another verifier chose it: then all must answer the same one. */
   readonly nonce?: Uint8Array;
   readonly audience: string;
   readonly policy: Policy;
@@ -75,7 +75,8 @@ export function openTokens(tokens: readonly string[]): Promise<readonly OpenedTo
 
 /**
  * Decides whether a participant has proven itself: the binding of every token to presenter, audience, nonce,
- * key and time is checked, its evidence is appraised, and every namespace that the policy requires must be affirmed.
+ * key and time is checked, its evidence is appraised beside that of the others, which are of the same round, and every
+ * namespace that the policy requires must be affirmed.
  * Anything that cannot be verified counts as "no". Never throws on hostile tokens.
  */
 export async function appraiseParticipant(input: ParticipantAppraisalInput): Promise<ParticipantAppraisal> {
@@ -91,6 +92,7 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
   );
   const candidates = input.tokens.flatMap((token) => ('claims' in token ? [token] : []));
   const appraised: AppraisedToken[] = [];
+  const round = input.nonce ?? candidates[0]?.claims.nonce ?? new Uint8Array();
   for (const namespace of new Set(candidates.map(({ claims }) => claims.evidence.namespace))) {
     const where = { ...about, namespace };
     const [token, second] = candidates.filter(({ claims }) => claims.evidence.namespace === namespace);
@@ -103,12 +105,12 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
       reasons.push(reason('NAMESPACE_DUPLICATE', where));
       continue;
     }
-    const broken = checkBinding(token.claims, input);
+    const broken = checkBinding(token.claims, { ...input, nonce: round });
     if (broken !== undefined) {
       reasons.push({ ...broken, ...where });
       continue;
     }
-    const related = candidates.filter((other) => other !== token && isSameRound(other.claims, token.claims));
+    const related = candidates.filter((other) => other !== token);
     const appraisal = await appraise(
       verifier,
       token.claims,
@@ -132,11 +134,6 @@ export async function appraiseParticipant(input: ParticipantAppraisalInput): Pro
     .filter((token) => required.includes(token.appraisal.namespace))
     .map((token) => token.claims.expiresAt.getTime());
   return { proven: true, exempt: false, reasons: [], appraised, expiresAt: new Date(Math.min(...expiries)) };
-}
-
-/** Whether two tokens answer the same nonce, so that their evidence was collected together. */
-function isSameRound(one: TokenClaims, other: TokenClaims): boolean {
-  return Buffer.from(one.nonce).equals(other.nonce);
 }
 
 /** Appraises one token's evidence, by its verifier and the policy's own rules. A verifier that throws proves nothing. */
@@ -188,7 +185,10 @@ function explain(appraisal: Appraisal): readonly Reason[] {
   return appraisal.reasons.length > 0 ? appraisal.reasons : [reason('ATTESTATION_MISSING')];
 }
 
-function checkBinding(claims: TokenClaims, input: ParticipantAppraisalInput): Reason | undefined {
+function checkBinding(
+  claims: TokenClaims,
+  input: ParticipantAppraisalInput & { readonly nonce: Uint8Array },
+): Reason | undefined {
   const { policy } = input;
   const [at, issued, expires] = [input.at, claims.issuedAt, claims.expiresAt].map((date) =>
     date.getTime(),
@@ -196,8 +196,7 @@ function checkBinding(claims: TokenClaims, input: ParticipantAppraisalInput): Re
   if (formatSpiffeId(claims.identity) !== formatSpiffeId(input.identity))
     return reason('TOKEN_ISSUER_MISMATCH');
   if (claims.audience !== input.audience) return reason('TOKEN_AUDIENCE_MISMATCH');
-  if (input.nonce !== undefined && !Buffer.from(input.nonce).equals(claims.nonce))
-    return reason('TOKEN_NONCE_MISMATCH');
+  if (!Buffer.from(input.nonce).equals(claims.nonce)) return reason('TOKEN_NONCE_MISMATCH');
   if (input.publicKey !== undefined && !Buffer.from(input.publicKey).equals(claims.publicKey)) {
     return reason('TOKEN_SIGNATURE_INVALID');
   }

@@ -17,4 +17,6 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   testTimeout: 20_000,
+  // A channel that a failed test left open must not keep the run from ending.
+  forceExit: true,
 };

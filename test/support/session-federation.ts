@@ -86,6 +86,7 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
     },
     failures: { report: async (failure) => void failures.push(failure) },
     heartbeatIntervalMs: heartbeatMs,
+    heartbeatLimit: { rate: 50, burst: 50 },
     leaseTtlMs,
     leaseMarginMs,
     random: () => 0.5,

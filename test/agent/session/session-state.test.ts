@@ -213,6 +213,14 @@ describe('reconnecting', () => {
     expect(driver.receive(stop(1n), 1).types()).toEqual([]);
   });
 
+  it('comes back when it was asked to, also when the server ends meanwhile', () => {
+    const driver = new Driver().open();
+    driver.receive({ $case: 'drain', value: { reconnectAfter: toDuration(3_000) } });
+    driver.event({ type: 'closed', stream: 1, error: unreachable });
+    expect(driver.state.connectAt).toBe(3_000);
+    expect(driver.at(3_000).types()).toEqual(['open']);
+  });
+
   it('keeps the old session when the new one cannot be had', () => {
     const driver = new Driver().open().event({ type: 'handover' }).tick();
     driver.event({ type: 'closed', stream: 2, error: unreachable });

@@ -331,6 +331,21 @@ describe('a session', () => {
     expect(restarted.failures).toMatchObject([{ reasons: [{ code: 'PARTICIPANT_CLONED' }] }]);
   });
 
+  it('ends when heartbeats come faster than any agent sends them', async () => {
+    const stream = await server.open(site);
+    for (let seq = 1n; seq <= 51n; seq += 1n) {
+      stream.say({ $case: 'heartbeat', value: { seq, ackedThrough: 0n, jobsDigest: Buffer.alloc(0) } });
+    }
+    expect((await stream.end())?.code).toBe('RATE_LIMITED');
+  });
+
+  it('ends in order with the server, and is told when to come back', async () => {
+    const stream = await server.open(site);
+    server.hub.stop();
+    expect(await stream.end()).toBeUndefined();
+    expect(stream.first('drain')).toMatchObject({ reconnectAfter: { seconds: 5n } });
+  });
+
   it('refuses a certificate of an earlier enrolment', async () => {
     const stream = await server.open(presenter('site-1'));
     expect((await stream.end())?.code).toBe('CERTIFICATE_REVOKED');

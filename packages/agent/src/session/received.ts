@@ -66,7 +66,8 @@ export function receiveMessage(
       return { state, effects: [{ type: 'follow', stream, bundle: message.value }] };
     case 'drain': {
       const delayMs = Math.min(fromDuration(message.value.reconnectAfter) ?? 0, longestDrainMs);
-      return { state: { ...state, connectAt: moment.now + Math.max(0, delayMs) }, effects: [] };
+      const at = moment.now + Math.max(0, delayMs);
+      return { state: { ...state, connectAt: at, drainedUntil: at }, effects: [] };
     }
     default:
       return message satisfies never;
@@ -115,6 +116,7 @@ function welcome(
       epoch: value.epoch,
       active,
       opening: undefined,
+      drainedUntil: undefined,
       log: openLog(state.log, value.logId),
       outbox,
       challenges,

@@ -36,6 +36,7 @@ export function initialState(now: number): SessionState {
     active: undefined,
     opening: undefined,
     connectAt: now,
+    drainedUntil: undefined,
     failures: 0,
     lease: noLease,
     log: emptyLog,
@@ -192,7 +193,8 @@ function closed(state: SessionState, stream: number, error: MusterError, moment:
   if (enrolCodes.has(error.code)) {
     return { state: { ...left, connectAt: undefined }, effects: [closing, { type: 'enrol' }] };
   }
-  const delayMs = backoffMs(state.failures, moment.random, error.retryAfterMs);
+  const drainedMs = (state.drainedUntil ?? 0) - moment.now;
+  const delayMs = drainedMs > 0 ? drainedMs : backoffMs(state.failures, moment.random, error.retryAfterMs);
   return {
     state: { ...left, failures: state.failures + 1, connectAt: moment.now + delayMs },
     effects: [closing, log('info', 'session.retry', { delay_ms: Math.round(delayMs) })],

@@ -35,6 +35,7 @@ export function composeParts(foundation: Foundation, endServer: () => void): Par
     signer,
     trust,
     heartbeatIntervalMs: config.session.heartbeat_interval,
+    heartbeatLimit: { rate: config.limits.calls_per_caller, burst: config.limits.calls_per_caller },
     leaseTtlMs: config.session.lease_ttl,
     leaseMarginMs: leaseMarginMs(config),
     clock,

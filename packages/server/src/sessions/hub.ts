@@ -4,7 +4,7 @@ import { toDuration } from '@muster/shared/grpc/duration.js';
 import { errorFields } from '@muster/shared/logging/logger.js';
 import { reason } from '@muster/shared/reasons.js';
 import type { CallContext } from '../middleware/handlers.js';
-import { RateLimiter } from '../middleware/rate-limit.js';
+import { RateLimiter, type RateLimit } from '../middleware/rate-limit.js';
 import type { Sessions } from '../ports.js';
 import { selectParticipants } from '../store/participants.js';
 import { CloneWatch } from './clone-watch.js';
@@ -17,17 +17,22 @@ import { Opening, type OpeningOptions } from './opening.js';
 const admission = { rate: 100, burst: 200 };
 /** How many agents' heartbeats a second are wanted at most, and the longest interval that follows, ms. */
 const [heartbeatsPerSecond, longestIntervalMs] = [200, 20_000];
-/** How long after a drain the last agent opens its new session, ms. */
-const drainMs = 10_000;
+/** How long after a drain the last agent opens its new session, ms, and which share of a lease that may take. */
+const drain = { longestMs: 10_000, shareOfLease: 0.25 } as const;
 
 /** What the sessions work with. */
 export interface SessionHubOptions
   extends
     OpeningOptions,
-    Omit<SessionParts, 'opening' | 'leases' | 'liveness' | 'clones' | 'intervalMs' | keyof OpeningOptions> {
+    Omit<
+      SessionParts,
+      'opening' | 'leases' | 'liveness' | 'clones' | 'heartbeats' | 'intervalMs' | keyof OpeningOptions
+    > {
   readonly jobs: SessionParts['jobs'];
   /** The shortest time between two heartbeats of an agent, ms. */
   readonly heartbeatIntervalMs: number;
+  /** How many heartbeats each participant may send. */
+  readonly heartbeatLimit: RateLimit;
   /** What the server adds to a lease until it counts a site's jobs as ended, ms. */
   readonly leaseMarginMs: number;
   /** From 0 to 1, for jitter. */
@@ -56,6 +61,7 @@ export class SessionHub implements Sessions {
       ),
       liveness: new Liveness({ ...options, onSilent: (participant) => void this.#silent(participant) }),
       clones: new CloneWatch(),
+      heartbeats: new RateLimiter(options.heartbeatLimit, clock),
       intervalMs: () => this.#intervalMs(),
     };
   }
@@ -107,18 +113,19 @@ export class SessionHub implements Sessions {
 
   drain(): void {
     this.#draining = true;
-    const { connections, random = Math.random } = this.#options;
+    const { connections, leaseTtlMs, random = Math.random } = this.#options;
+    const withinMs = Math.min(drain.longestMs, leaseTtlMs * drain.shareOfLease);
     for (const connection of connections.all()) {
-      const reconnectAfter = toDuration(Math.floor(random() * drainMs));
+      const reconnectAfter = toDuration(Math.floor(random() * withinMs));
       connection.send({ $case: 'drain', value: { reconnectAfter } });
     }
   }
 
-  /** Ends every session and all timers. */
+  /** Ends every session in order, after telling its agent when to come back, and all timers. */
   stop(): void {
-    this.#draining = true;
+    if (!this.#draining) this.drain();
     this.#parts.liveness.stop();
-    for (const connection of this.#options.connections.all()) connection.close(refusal('SHUTTING_DOWN'));
+    for (const connection of this.#options.connections.all()) connection.close();
   }
 
   #intervalMs(): number {

@@ -13,6 +13,7 @@ import type { SiteChallenges } from '../attestation/site-challenges.js';
 import type { Verification } from '../attestation/verification.js';
 import type { CommandQueue } from '../commands/command-queue.js';
 import type { CallContext } from '../middleware/handlers.js';
+import type { RateLimiter } from '../middleware/rate-limit.js';
 import type { Failures, JobEvents } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import { isCurrentEpoch } from '../store/participants.js';
@@ -47,6 +48,8 @@ export interface SessionParts {
   readonly leases: Leases;
   readonly liveness: Liveness;
   readonly clones: CloneWatch;
+  /** How many heartbeats each participant may send. */
+  readonly heartbeats: RateLimiter;
   readonly trust: TrustPush;
   /** How often the agent of the next session is asked for a heartbeat, ms. */
   readonly intervalMs: () => number;
@@ -205,8 +208,9 @@ export class LiveSession implements Connection {
   }
 
   #beat(seq: bigint): void {
-    const { registry, leases, liveness, clones, commands, clock } = this.#parts;
+    const { registry, leases, liveness, clones, heartbeats, commands, clock } = this.#parts;
     const site = this.participant;
+    heartbeats.take(site);
     liveness.heard(this, this.#allowedMs);
     clones.uses(site, this.#epoch);
     registry.setLiveness(site, { lastSeenAt: clock.now() });

@@ -13,7 +13,7 @@ const memory = '/dev/shm';
  * verification of the signature that its evidence cannot do without; and against a store that is not durable.
  */
 export const refreshes: Case = async ({ federation, quick }) => {
-  const [size, count, rounds] = quick ? [64, 500, 3] : [256, 2_000, 5];
+  const [size, count, rounds] = quick ? [64, 500, 3] : [256, 1_000, 3];
   const tokens = await openFleet(federation, { namespace: 'x-a', size });
   const snp = await openFleet(federation, { namespace: 'x-snp', size });
   const volatile = await openFleet(federation, { namespace: 'x-a', size, storage: memory });

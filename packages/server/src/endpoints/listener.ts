@@ -33,9 +33,12 @@ export async function listen(
 ): Promise<Listener> {
   const injector = server.createConnectionInjector(credentials);
   const connections = new Connections(options.maxConnectionsPerAddress);
+  const handOn = oneEachTurn((socket: Socket) => {
+    if (!socket.destroyed) injector.injectConnection(socket);
+  });
   const listening = createServer({ noDelay: true, keepAlive: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (connections.add(socket)) injector.injectConnection(socket);
+    if (connections.add(socket)) handOn(socket);
     else socket.destroy();
   });
   listening.maxConnections = options.maxConnections;
@@ -47,6 +50,23 @@ export async function listen(
     port: (listening.address() as AddressInfo).port,
     close: () => void listening.close(),
     destroy: () => connections.destroy(),
+  };
+}
+
+/**
+ * Calls back with one item in each turn of the event loop. When all agents come back at once, as many handshakes begin,
+ * each of which takes milliseconds: between them is time for the sessions that are open.
+ */
+function oneEachTurn<T>(callback: (item: T) => void): (item: T) => void {
+  const waiting: T[] = [];
+  const next = (): void => {
+    const item = waiting.shift();
+    if (waiting.length > 0) setImmediate(next);
+    if (item !== undefined) callback(item);
+  };
+  return (item) => {
+    waiting.push(item);
+    if (waiting.length === 1) setImmediate(next);
   };
 }
 

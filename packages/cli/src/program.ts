@@ -9,6 +9,7 @@ import { registerPolicyCommands } from './policy/command.js';
 import { registerReasonsCommand } from './commands/reasons.js';
 import { registerSystemCommands } from './commands/system.js';
 import { registerTokenCommands } from './commands/token.js';
+import { registerEndorsementCommands } from './endorsements/command.js';
 import { reportError } from './errors.js';
 import { registerEvidenceCommands } from './evidence/command.js';
 import { exitCodes, type Terminal } from './terminal.js';
@@ -39,6 +40,7 @@ function createProgram(terminal: Terminal): Command {
   registerAuditCommands(program, terminal);
   registerPermitCommands(program, terminal);
   registerEvidenceCommands(program, terminal);
+  registerEndorsementCommands(program, terminal);
   registerPolicyCommands(program, terminal);
   registerReasonsCommand(program, terminal);
   registerCompletionCommand(program);

@@ -451,6 +451,22 @@ export const coreReasons = {
     remedy: 'Check the machine; its lease ends its jobs in any case.',
   },
 
+  ENDORSEMENT_BUNDLE_INVALID: {
+    status: 'INVALID_ARGUMENT',
+    summary: 'The file is no bundle of endorsements.',
+    remedy: 'Make it anew with muster endorsements export, and copy it unchanged.',
+  },
+  ENDORSEMENT_UNTRUSTED: {
+    status: 'FAILED_PRECONDITION',
+    summary: "An endorsement is not vouched for by its vendor's root.",
+    remedy: 'Do not use it; export it anew from a server that you trust, with the certificates of its signer.',
+  },
+  ENDORSEMENT_EXPIRED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'An endorsement is not valid at this time.',
+    remedy: 'Export it anew, and check the clock of this machine.',
+  },
+
   STORE_CORRUPT: {
     status: 'INTERNAL',
     summary: 'The database file is damaged. Nothing was changed in it.',

@@ -23,7 +23,10 @@ interface Context {
 }
 
 /** Finds the TCB info for a platform, the newest where there are several. */
-export function findTcbInfo(context: Context, { fmspc, pceId }: PckPlatform): Found<TcbInfo> {
+export function findTcbInfo(
+  context: Context,
+  { fmspc, pceId }: Pick<PckPlatform, 'fmspc' | 'pceId'>,
+): Found<TcbInfo> {
   return find('TCB info', 'tdx-tcb-info', readTcbInfo, context, [
     ({ value }) => differs('TDX_TCB_INFO_FMSPC', 'FMSPC', value.fmspc, fmspc),
     ({ value }) => differs('TDX_TCB_INFO_PCE_ID', 'PCE id', value.pceId, pceId),

@@ -18,7 +18,9 @@ export interface ReportDirectoryOptions {
   /** Where clients make their directories; made where it does not exist. */
   readonly path: string;
   readonly stateFile: string;
-  readonly chip: SimulatedChip;
+  readonly chip: Pick<SimulatedChip, 'answer'>;
+  /** The driver that it passes for. */
+  readonly provider?: 'sev_guest' | 'tdx_guest';
 }
 
 /** A report directory that is being served. */
@@ -37,13 +39,14 @@ const requestBytes = 64;
  * Serves the file interface of configfs-tsm on an ordinary file system: whoever makes a directory finds its attributes
  * in it a moment later, and whoever writes 64 bytes to `inblob` finds the report in `outblob`.
  */
-export function serveReportDirectory({ path, stateFile, chip }: ReportDirectoryOptions): ReportDirectory {
+export function serveReportDirectory(options: ReportDirectoryOptions): ReportDirectory {
+  const { path } = options;
   mkdirSync(path, { recursive: true });
   const entries = new Map<string, Entry>();
   const look = (): void => {
     for (const name of readdirSync(path)) {
       try {
-        const entry = entries.get(name) ?? new Entry(join(path, name), stateFile, chip, look);
+        const entry = entries.get(name) ?? new Entry(join(path, name), options, look);
         entries.set(name, entry);
         if (entry.tend()) continue;
         entry.remove();
@@ -70,18 +73,19 @@ export function serveReportDirectory({ path, stateFile, chip }: ReportDirectoryO
 class Entry {
   readonly #path: string;
   readonly #stateFile: string;
-  readonly #chip: SimulatedChip;
+  readonly #chip: ReportDirectoryOptions['chip'];
   readonly #watcher: FSWatcher;
   readonly #madeAt = performance.now();
   /** When each writable attribute was last written by a client, to tell writes from other events. */
   readonly #writtenAt = new Map<string, bigint>();
   #generation = 0;
 
-  constructor(path: string, stateFile: string, chip: SimulatedChip, onChange: () => void) {
+  constructor(path: string, options: Omit<ReportDirectoryOptions, 'path'>, onChange: () => void) {
+    const { stateFile, chip, provider = 'sev_guest' } = options;
     this.#path = path;
     this.#stateFile = stateFile;
     this.#chip = chip;
-    this.#write('provider', 'sev_guest\n');
+    this.#write('provider', `${provider}\n`);
     this.#write('generation', '0\n');
     this.#write('privlevel_floor', '0\n');
     for (const name of ['privlevel', 'inblob']) this.#write(name, '');

@@ -19,6 +19,8 @@ export interface LiveOptions {
   readonly policy?: Readonly<Record<string, unknown>>;
   /** Parts of the server's configuration. */
   readonly server?: Readonly<Record<string, unknown>>;
+  /** Roots of other simulated devices, for the server and every site. */
+  readonly simulatedRoots?: readonly { readonly namespace: string; readonly certificate: string }[];
   /** The server's environment, beside what every program gets. */
   readonly serverEnv?: Readonly<Record<string, string>>;
 }
@@ -31,6 +33,8 @@ export interface SiteOptions {
   readonly ports?: { readonly session: number; readonly enrollment: number };
   /** How long its tokens live. */
   readonly tokenLifetime?: string;
+  /** Instead of the attester of its simulated SEV-SNP device. */
+  readonly attesters?: readonly object[];
   /** The agent's environment, beside what every program gets. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -131,7 +135,7 @@ export class LiveFederation {
   /** Makes a join token, a device and an agent for a site, and starts them. */
   async addSite(
     name: string,
-    { proxied = false, ports = this.ports, tokenLifetime, env }: SiteOptions = {},
+    { proxied = false, ports = this.ports, tokenLifetime, attesters, env }: SiteOptions = {},
   ): Promise<LiveSite> {
     const folder = join(this.directory, name);
     mkdirSync(folder, { mode: 0o700 });
@@ -154,7 +158,7 @@ export class LiveFederation {
       state_directory: 'state',
       socket: 'agent.sock',
       policy: 'policy.yaml',
-      attesters: [
+      attesters: attesters ?? [
         { ...attester(device), ...(tokenLifetime !== undefined && { token_lifetime: tokenLifetime }) },
       ],
       simulated_roots: this.#simulatedRoots(),
@@ -235,7 +239,8 @@ export class LiveFederation {
   }
 
   #simulatedRoots(): unknown {
-    return [{ namespace: 'x-snp', certificate: join(this.vendor, 'ark.pem') }];
+    const ark = { namespace: 'x-snp', certificate: join(this.vendor, 'ark.pem') };
+    return [ark, ...(this.#options.simulatedRoots ?? [])];
   }
 }
 

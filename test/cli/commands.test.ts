@@ -46,7 +46,7 @@ const site: Participant = {
       ...NamespaceAppraisal.create(),
       namespace: 'x-snp',
       tier: TrustTier.AFFIRMING,
-      appraisedAt: now,
+      appraisedAt: new Date(now.getTime() - 300_000),
       expiresAt: new Date(now.getTime() + 600_000),
       evidenceDigest: 'ab'.repeat(32),
       simulated: true,
@@ -96,9 +96,9 @@ describe('participants', () => {
     expect(code).toBe(0);
     expect(out).toBe(
       [
-        'NAME             STATE    SESSION  PROOF            EXPIRES  JOBS   NOTES',
-        'server (server)  trusted                                            EXEMPT',
-        'site-1           trusted  open     x-snp affirming  in 10m   job-1  SIMULATED',
+        'NAME             STATE    SESSION  PROOF            AGE  EXPIRES  JOBS   LAST ERROR  NOTES',
+        'server (server)  trusted                                                             EXEMPT',
+        'site-1           trusted  open     x-snp affirming  5m   in 10m   job-1              SIMULATED',
         '',
       ].join('\n'),
     );
@@ -117,9 +117,21 @@ describe('participants', () => {
     services.answer({ getParticipant: () => ({ participant: quarantined }) });
     const { out } = await muster('participant get site-1');
     expect(services.requests).toEqual([{ method: 'getParticipant', request: { name: 'site-1' } }]);
-    for (const part of ['quarantined', 'open, epoch 3', 'affirming', 'OPERATOR_QUARANTINE']) {
+    for (const part of ['quarantined', 'open, epoch 3', 'affirming', 'last error\n  OPERATOR_QUARANTINE']) {
       expect(out).toContain(part);
     }
+  });
+
+  it('show how old their proof is, and what last went wrong although it still stands', async () => {
+    const reasons = [toReasonMessage(reason('ATTESTATION_DEFERRED', { participant: 'site-1' }))];
+    services.answer({
+      getParticipant: () => ({ participant: { ...site, reasons } }),
+      listParticipants: () => ({ participants: [{ ...site, reasons }] }),
+    });
+    const { out } = await muster('participant get site-1');
+    expect(out).toMatch(/AGE +EXPIRES +LEFT .*\nx-snp +affirming +\S+ +5m +\S+ +in 10m /);
+    expect(out).toContain('last error\n  ATTESTATION_DEFERRED');
+    expect((await muster('participant list')).out).toContain('ATTESTATION_DEFERRED');
   });
 
   it('cannot steer the terminal', async () => {

@@ -13,11 +13,14 @@ export function participantTable(participants: readonly Participant[], now: Date
     participantState(participant.state, style),
     participant.server ? '' : participant.connected ? 'open' : style.caution('none'),
     proof(participant, style),
+    age(participant.appraisals, now),
     expiry(participant.appraisals, now),
     participant.jobs.join(' '),
+    plain(participant.reasons[0]?.code ?? ''),
     notes(participant, style),
   ]);
-  return table(['NAME', 'STATE', 'SESSION', 'PROOF', 'EXPIRES', 'JOBS', 'NOTES'], rows, style);
+  const headings = ['NAME', 'STATE', 'SESSION', 'PROOF', 'AGE', 'EXPIRES', 'JOBS', 'LAST ERROR', 'NOTES'];
+  return table(headings, rows, style);
 }
 
 /** Everything about one participant. */
@@ -27,7 +30,9 @@ export function participantDetails(participant: Participant, now: Date, style: S
     appraisal.namespace,
     tier(appraisal.tier, style),
     time(appraisal.appraisedAt),
+    age([appraisal], now),
     time(appraisal.expiresAt),
+    expiry([appraisal], now),
     appraisal.evidenceDigest.slice(0, 16),
     appraisal.simulated ? style.caution('SIMULATED') : '',
   ]);
@@ -52,13 +57,13 @@ export function participantDetails(participant: Participant, now: Date, style: S
       : [
           '\n',
           table(
-            ['NAMESPACE', 'TIER', 'APPRAISED', 'EXPIRES', 'EVIDENCE SHA-256', 'NOTES'],
+            ['NAMESPACE', 'TIER', 'APPRAISED', 'AGE', 'EXPIRES', 'LEFT', 'EVIDENCE SHA-256', 'NOTES'],
             namespaces,
             style,
           ),
         ]),
     ...participant.appraisals.map(({ reasons }) => reasonLines(reasons, style)),
-    ...(participant.reasons.length === 0 ? [] : [`\nreasons\n${reasonLines(participant.reasons, style)}`]),
+    ...(participant.reasons.length === 0 ? [] : [`\nlast error\n${reasonLines(participant.reasons, style)}`]),
   ].join('');
 }
 
@@ -91,6 +96,14 @@ function tier(value: TrustTier, style: Styles): string {
 
 function proof({ appraisals }: Participant, style: Styles): string {
   return appraisals.map((appraisal) => `${appraisal.namespace} ${tier(appraisal.tier, style)}`).join(', ');
+}
+
+/** How long ago the oldest of the appraisals was made. */
+function age(appraisals: readonly NamespaceAppraisal[], now: Date): string {
+  const times = appraisals.flatMap(({ appraisedAt }) =>
+    appraisedAt === undefined ? [] : [appraisedAt.getTime()],
+  );
+  return times.length === 0 ? '' : span(now.getTime() - Math.min(...times));
 }
 
 function expiry(appraisals: readonly NamespaceAppraisal[], now: Date): string {

@@ -27,7 +27,7 @@ test: check ## Run every check and every test
 
 test-faults: build ## Run the fault suite alone: real processes that are killed, cut off, cloned and restored
 	@rm -f test/faults/report.json
-	$(JEST) test/faults
+	MUSTER_FAULT_AGENTS=1000 $(JEST) test/faults
 
 soak: build ## Inject faults at random for MINUTES=10, in an order that SEED=... decides
 	@node test/dist/faults/soak.js $(or $(MINUTES),10) $(SEED)

@@ -63,26 +63,24 @@ export class FaultFederation {
   readonly #ways: Way[] = [];
   #commandsSince = 0;
 
-  private constructor(live: LiveFederation) {
+  /** Where the server keeps its data. */
+  readonly dataDirectory: string;
+
+  private constructor(live: LiveFederation, dataDirectory: string | undefined) {
     this.live = live;
+    this.dataDirectory = dataDirectory ?? join(live.directory, 'server', 'data');
   }
 
   static async start(options: LiveOptions = {}): Promise<FaultFederation> {
     const { heartbeatMs, leaseMs } = times;
     const server = { limits: { calls_per_caller: 1_000, calls_per_address: 5_000 }, ...options.server };
-    return new FaultFederation(
-      await LiveFederation.start({
-        heartbeat: `${heartbeatMs}ms`,
-        lease: `${leaseMs}ms`,
-        ...options,
-        server,
-      }),
-    );
-  }
-
-  /** Where the server keeps its data. */
-  get dataDirectory(): string {
-    return join(this.live.directory, 'server', 'data');
+    const live = await LiveFederation.start({
+      heartbeat: `${heartbeatMs}ms`,
+      lease: `${leaseMs}ms`,
+      ...options,
+      server,
+    });
+    return new FaultFederation(live, options.server?.['data_directory'] as string | undefined);
   }
 
   /** What all the server's processes have written. */

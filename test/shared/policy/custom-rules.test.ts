@@ -60,15 +60,16 @@ describe('a rule over claims', () => {
   });
 
   it.each([
-    ['names what is missing', 'claims.missing > 3'],
-    ['compares what cannot be compared', "claims.tcb.snp > 'a'"],
-    ['is no boolean', 'claims.chip'],
-    ['is a number', 'claims.tcb.snp'],
-    ['reads below a scalar', 'claims.chip.x == 1'],
-  ])('counts as no where it %s', (_title, expression) => {
+    ['names what is missing', 'claims.missing > 3', 'field not found: missing'],
+    ['compares what cannot be compared', "claims.tcb.snp > 'a'", 'no matching overload'],
+    ['is no boolean', 'claims.chip', 'it is neither true nor false'],
+    ['is a number', 'claims.tcb.snp', 'it is neither true nor false'],
+    ['reads below a scalar', 'claims.chip.x == 1', ''],
+  ])('counts as no where it %s', (_title, expression, cause) => {
     const { appraisal: refused, findings } = ruled(expression);
     expect(verdict(refused)).toBe('contraindicated POLICY_RULE_FAILED');
-    expect(refused.reasons[0]?.message).toContain('The rule r ');
+    expect(refused.reasons[0]?.message).toContain('The rule r cannot be evaluated: ');
+    expect(refused.reasons[0]?.message).toContain(cause);
     expect(findings).toMatchObject([{ outcome: 'failed' }]);
   });
 

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Appraisal } from '../evidence/appraisal.js';
 import { verifierOf } from '../evidence/verifiers.js';
 import { reason, type Reason } from '../reasons.js';
-import { compileExpression, evaluateAll, type Outcome } from './expression.js';
+import { compileExpression, evaluateAll, type Evaluation } from './expression.js';
 
 const maxRules = 64;
 
@@ -44,10 +44,7 @@ export interface RuleSubject {
 }
 
 /** What a rule says of an appraisal. A rule is skipped where it is for another namespace, or nothing is proven yet. */
-export interface RuleFinding {
-  readonly rule: CustomRule;
-  readonly outcome: Outcome | 'skipped';
-}
+export type RuleFinding = { readonly rule: CustomRule } & (Evaluation | { readonly outcome: 'skipped' });
 
 /** An appraisal after the rules, and what each of them said. */
 export interface RuledAppraisal {
@@ -71,13 +68,13 @@ export function applyRules(
     return { appraisal, findings: rules.map((rule) => ({ rule, outcome: 'skipped' })) };
   }
   const given = { claims, participant: name, role };
-  const outcomes = evaluateAll(
+  const evaluations = evaluateAll(
     asked.map(({ expression }) => expression),
     given,
   );
   const findings = rules.map((rule): RuleFinding => ({
     rule,
-    outcome: outcomes[asked.indexOf(rule)] ?? 'skipped',
+    ...(evaluations[asked.indexOf(rule)] ?? { outcome: 'skipped' }),
   }));
   const failed = findings.filter(({ outcome }) => outcome === 'refused' || outcome === 'failed');
   if (failed.length === 0) return { appraisal, findings };
@@ -92,8 +89,8 @@ export function applyRules(
   };
 }
 
-function explain({ rule: { name, message, expression }, outcome }: RuleFinding): Reason {
-  return outcome === 'failed'
-    ? reason('POLICY_RULE_FAILED', { message: `The rule ${name} cannot be evaluated: ${expression.text}` })
+function explain({ rule: { name, message, expression }, ...evaluation }: RuleFinding): Reason {
+  return evaluation.outcome === 'failed'
+    ? reason('POLICY_RULE_FAILED', { message: `The rule ${name} cannot be evaluated: ${evaluation.cause}` })
     : reason('POLICY_RULE_REFUSED', { message: `The rule ${name}: ${message ?? expression.text}` });
 }

@@ -5,6 +5,8 @@ import type { Json } from '../evidence/appraisal.js';
 
 /** The longest expression that is compiled, characters. */
 const maxExpressionLength = 2_048;
+/** The longest explanation of a failure, characters. */
+const maxCauseLength = 200;
 /** How long compiling one expression, or evaluating all that are given at once, may take, ms. Honest ones take one. */
 const timeLimitMs = 1_000;
 
@@ -53,8 +55,9 @@ export function compileExpression(text: string): Expression {
   return { text, evaluate: run };
 }
 
-/** What became of an expression. */
-export type Outcome = 'holds' | 'refused' | 'failed';
+/** What became of an expression, and why it could not be evaluated. */
+export type Evaluation =
+  { readonly outcome: 'holds' | 'refused' } | { readonly outcome: 'failed'; readonly cause: string };
 
 /**
  * Evaluates expressions, all of them within a second. One that throws, gives no boolean or was not reached in time has
@@ -63,28 +66,33 @@ export type Outcome = 'holds' | 'refused' | 'failed';
 export function evaluateAll(
   expressions: readonly Expression[],
   given: ExpressionVariables,
-): readonly Outcome[] {
-  const outcomes: Outcome[] = expressions.map(() => 'failed');
+): readonly Evaluation[] {
+  const evaluations = expressions.map((): Evaluation => failure('it took too long'));
   try {
     withinTime(() => {
       const bindings = { ...given, claims: toMap(given.claims) };
       for (const [index, { evaluate }] of expressions.entries()) {
-        outcomes[index] = attempt(() => evaluate(bindings));
+        evaluations[index] = attempt(() => evaluate(bindings));
       }
     });
   } catch {
     // What was not reached in time stays a failure.
   }
-  return outcomes;
+  return evaluations;
 }
 
-function attempt(evaluate: () => unknown): Outcome {
+function attempt(evaluate: () => unknown): Evaluation {
   try {
     const answer = evaluate();
-    return typeof answer !== 'boolean' ? 'failed' : answer ? 'holds' : 'refused';
-  } catch {
-    return 'failed';
+    if (typeof answer === 'boolean') return { outcome: answer ? 'holds' : 'refused' };
+    return failure(answer instanceof Error ? answer.message : 'it is neither true nor false');
+  } catch (error) {
+    return failure(error instanceof Error ? error.message : 'it threw');
   }
+}
+
+function failure(cause: string): Evaluation {
+  return { outcome: 'failed', cause: cause.slice(0, maxCauseLength) };
 }
 
 /** Loads the language when the first policy needs it, which takes a tenth of a second. */

@@ -8,6 +8,7 @@ import { checkAnswers } from '@muster/shared/endorsements/bundle/check.js';
 import { readDirectory, writeDirectory } from '@muster/shared/endorsements/bundle/directory.js';
 import { readEndorsement } from '@muster/shared/endorsements/endorsement.js';
 import { queryOf } from '@muster/shared/endorsements/paths.js';
+import { parseOcspResponse } from '@muster/shared/evidence/x-nv-gpu/ocsp.js';
 import fc from 'fast-check';
 import { chipCertificate, defaultHwid, revocationList, snpHierarchy } from '../../support/snp-builder.js';
 import { driverRim, rimDocuments } from '../../support/nvidia-case.js';
@@ -183,8 +184,9 @@ describe('endorsements among themselves', () => {
       refusals([{ ...rim, found: { ...rim.found, items: [changed] } }], nvTime, [other.fingerprint]),
     ).toEqual(['NV_RIM_SIGNATURE']);
     const bytes = Buffer.from(status.found.items[0] ?? []);
-    const date = bytes.indexOf('20', 0, 'latin1');
-    bytes[date + 3] = (bytes[date + 3] ?? 0) ^ 1;
+    const [{ signed } = { signed: undefined }] = parseOcspResponse(bytes) ?? [];
+    const position = bytes.indexOf(signed?.signature ?? 'none') + 10;
+    bytes[position] = (bytes[position] ?? 0) ^ 1;
     expect(refusals([{ ...status, found: { ...status.found, items: [bytes] } }], nvTime)).toEqual([
       'ENDORSEMENT_UNTRUSTED',
     ]);

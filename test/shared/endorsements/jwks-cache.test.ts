@@ -35,7 +35,9 @@ it('asks once for callers at the same time, and again only when the keys are no 
 
 it('serves older keys while the service fails, for a bounded time, and asks no more often than it may', async () => {
   const [service, clock] = [new FakeService(), new FakeClock()];
-  const cache = cacheOf(service, clock);
+  const observed: string[] = [];
+  const cache = cacheOf(service, clock, { observe: (outcome) => observed.push(outcome) });
+  await cache.keysAt(uri);
   await cache.keysAt(uri);
   service.answer = () => Promise.reject(new Error('down'));
   await clock.advance(1000);
@@ -49,6 +51,7 @@ it('serves older keys while the service fails, for a bounded time, and asks no m
   service.answer = () => Promise.resolve(Response.json(keys));
   await clock.advance(100);
   expect(await cache.keysAt(uri)).toEqual(keys);
+  expect(observed).toEqual(['miss', 'hit', 'fallback', 'fallback', 'fallback', 'failure', 'miss']);
 });
 
 it.each([

@@ -33,8 +33,9 @@ export function composeEndorsements({ config, clock, logger, observations }: Fou
     shelf,
     observe: (vendor, outcome) => observations.endorsementQueries.count({ vendor, outcome }),
   });
-  return {
-    source: endorsementSource([...directories, cache]),
-    online: { cache, keys: jwksCache({ clock }) },
-  };
+  const keys = jwksCache({
+    clock,
+    observe: (outcome) => observations.endorsementQueries.count({ vendor: 'attestation-service', outcome }),
+  });
+  return { source: endorsementSource([...directories, cache]), online: { cache, keys } };
 }

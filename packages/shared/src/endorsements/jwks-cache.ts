@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js';
 import { refusal } from '../errors.js';
 import { readJson } from '../evidence/encoded.js';
 import { keySetSchema } from '../evidence/service-token/policy.js';
+import type { CacheOutcome } from './cache.js';
 import { readBody } from './vendor-service.js';
 
 /** How key sets are fetched, and for how long they are kept. */
@@ -19,6 +20,8 @@ export interface JwksCacheOptions {
   readonly timeoutMs?: number;
   /** The longest answer that is read, bytes. */
   readonly maxBytes?: number;
+  /** Is told how each question was answered. */
+  readonly observe?: (outcome: CacheOutcome) => void;
 }
 
 /** Key sets of attestation services, by the addresses that the policy pins. */
@@ -39,13 +42,15 @@ interface Entry {
 /** Makes a cache. It asks only for addresses that its caller names, which are the policy's: there are few of them. */
 export function jwksCache(options: JwksCacheOptions): JwksCache {
   const { clock, fetch = globalThis.fetch, freshMs = 3_600_000, staleMs = 86_400_000 } = options;
-  const { retryMs = 30_000, timeoutMs = 5_000, maxBytes = 256 * 1024 } = options;
+  const { retryMs = 30_000, timeoutMs = 5_000, maxBytes = 256 * 1024, observe } = options;
   const entries = new Map<string, Entry>();
   const flights = new Map<string, Promise<JSONWebKeySet>>();
 
   function older(uri: string): JSONWebKeySet {
     const { keys, fetchedAt = -Infinity } = entries.get(uri) ?? {};
-    if (keys !== undefined && clock.monotonic() < fetchedAt + freshMs + staleMs) return keys;
+    const isUsable = keys !== undefined && clock.monotonic() < fetchedAt + freshMs + staleMs;
+    observe?.(isUsable ? 'fallback' : 'failure');
+    if (isUsable) return keys;
     throw refusal('ATTESTATION_DEFERRED', { message: `The keys at ${uri} could not be had.` });
   }
 
@@ -54,6 +59,7 @@ export function jwksCache(options: JwksCacheOptions): JwksCache {
     try {
       const keys = await download(uri);
       entries.set(uri, { keys, fetchedAt: triedAt, triedAt });
+      observe?.('miss');
       return keys;
     } catch {
       entries.set(uri, { fetchedAt: -Infinity, ...entries.get(uri), triedAt });
@@ -82,7 +88,10 @@ export function jwksCache(options: JwksCacheOptions): JwksCache {
     async keysAt(uri) {
       const entry = entries.get(uri);
       const now = clock.monotonic();
-      if (entry?.keys !== undefined && now < entry.fetchedAt + freshMs) return entry.keys;
+      if (entry?.keys !== undefined && now < entry.fetchedAt + freshMs) {
+        observe?.('hit');
+        return entry.keys;
+      }
       if (entry !== undefined && now < entry.triedAt + retryMs) return older(uri);
       const flight = flights.get(uri) ?? renew(uri);
       flights.set(uri, flight);

@@ -68,6 +68,9 @@ export async function storeOver(
   sync?.committed();
   const turns = new Turns(() => pace.begin());
   const totalChanges = database.prepare('select total_changes()').pluck();
+  // One synchronisation can answer hundreds of callers, who have a turn of the event loop for every few.
+  const answerPace = new Pace();
+  const answers = new Turns(() => answerPace.begin());
   let closed = false;
   const run = async <T>(
     work: (tx: Transaction) => Promise<T>,
@@ -84,6 +87,7 @@ export async function storeOver(
       try {
         const { tx, result } = await turns.take(() => run(work));
         await sync?.durable();
+        await answers.take(() => answerPace.step());
         runEffects(tx, 'afterCommit');
         return result;
       } catch (error) {

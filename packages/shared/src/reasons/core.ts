@@ -459,7 +459,8 @@ export const coreReasons = {
   ENDORSEMENT_UNTRUSTED: {
     status: 'FAILED_PRECONDITION',
     summary: "An endorsement is not vouched for by its vendor's root.",
-    remedy: 'Do not use it; export it anew from a server that you trust, with the certificates of its signer.',
+    remedy:
+      'Do not use it; export it anew from a server that you trust, with the certificates of its signer.',
   },
   ENDORSEMENT_EXPIRED: {
     status: 'FAILED_PRECONDITION',

@@ -25,3 +25,12 @@ export function memoized<Input, Output>(
     return result.output;
   };
 }
+
+/** Computes a value when it is first asked for. */
+export function once<Output>(compute: () => Output): () => Output {
+  let result: { readonly output: Output } | undefined;
+  return () => {
+    result ??= { output: compute() };
+    return result.output;
+  };
+}

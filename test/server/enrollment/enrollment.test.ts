@@ -136,7 +136,7 @@ async function enroll(
 ): Promise<EnrollResponse> {
   const { who = site, requestKey = who, tokens = 1, joinToken: token = joinToken, ...says } = changes;
   const { publicKey } = requestKey;
-  const request = await createCertificateRequest(requestKey.privateKey, keyObject(publicKey));
+  const request = createCertificateRequest(requestKey.privateKey, keyObject(publicKey));
   const jws = await presentToken(who, asked?.nonce ?? Buffer.alloc(32), federation.clock.now(), says);
   return call(client, methods.enroll, {
     challengeId: asked?.id ?? '',

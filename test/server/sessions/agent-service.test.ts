@@ -167,7 +167,7 @@ describe('AgentService', () => {
   describe('renewing a certificate', () => {
     const renew = async (key: string): Promise<readonly Buffer[]> => {
       const privateKey = createPrivateKey(key);
-      const request = await createCertificateRequest(privateKey, createPublicKey(key));
+      const request = createCertificateRequest(privateKey, createPublicKey(key));
       const certificateRequest = Buffer.from(request);
       const { certificateChain } = await call(client, methods.renewCertificate, { certificateRequest });
       return certificateChain;

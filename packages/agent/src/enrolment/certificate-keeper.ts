@@ -98,7 +98,7 @@ export class CertificateKeeper {
   async #renew(): Promise<void> {
     const { credential } = this.#enrolment;
     const { key, identity } = credential;
-    const request = await createCertificateRequest(key.privateKey, key.publicKey);
+    const request = createCertificateRequest(key.privateKey, key.publicKey);
     const { address, followTrust } = this.#options;
     const client = new AgentServiceClient(address, this.channelCredentials(), clientOptions);
     try {

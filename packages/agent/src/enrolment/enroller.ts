@@ -121,7 +121,7 @@ export class Enroller {
       const { challenge, audience } = readChallenge(answer, trust);
       const subject = { identity, privateKey: key.privateKey, publicKey: key.spki };
       const made = requireTokens(await tokens.make({ ...challenge, audience }, subject));
-      const request = await createCertificateRequest(key.privateKey, key.publicKey);
+      const request = createCertificateRequest(key.privateKey, key.publicKey);
       const response = await this.#enroll(client, {
         challengeId: challenge.id,
         joinToken: secret.token,

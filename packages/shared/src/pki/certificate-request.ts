@@ -1,35 +1,24 @@
-import { createPublicKey, verify, webcrypto, type KeyObject } from 'node:crypto';
-import { CertificationRequest } from '@peculiar/asn1-csr';
+import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import { Attributes, CertificationRequest, CertificationRequestInfo } from '@peculiar/asn1-csr';
 import { id_ecdsaWithSHA256 } from '@peculiar/asn1-ecc';
 import { AsnConvert } from '@peculiar/asn1-schema';
+import { AlgorithmIdentifier, SubjectPublicKeyInfo } from '@peculiar/asn1-x509';
 import { refusal } from '../errors.js';
-import { x509 } from './x509.js';
-
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+import { publicKeyDer } from './certificate.js';
 
 /** Makes a PKCS #10 request (RFC 2986), DER, for an ECDSA P-256 key. The CA takes the key from it and nothing else. */
-export async function createCertificateRequest(
-  privateKey: KeyObject,
-  publicKey: KeyObject,
-): Promise<Uint8Array> {
-  const importKey = (
-    key: KeyObject,
-    format: 'pkcs8' | 'spki',
-    usage: 'sign' | 'verify',
-  ): Promise<CryptoKey> =>
-    webcrypto.subtle.importKey(
-      format,
-      key.export({ format: 'der', type: format as never }),
-      algorithm,
-      true,
-      [usage],
-    );
-  const keys = {
-    privateKey: await importKey(privateKey, 'pkcs8', 'sign'),
-    publicKey: await importKey(publicKey, 'spki', 'verify'),
-  };
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm });
-  return new Uint8Array(request.rawData);
+export function createCertificateRequest(privateKey: KeyObject, publicKey: KeyObject): Uint8Array {
+  const info = new CertificationRequestInfo({
+    subjectPKInfo: AsnConvert.parse(publicKeyDer(publicKey), SubjectPublicKeyInfo),
+    attributes: new Attributes(),
+  });
+  const signature = sign('sha256', Buffer.from(AsnConvert.serialize(info)), privateKey);
+  const request = new CertificationRequest({
+    certificationRequestInfo: info,
+    signatureAlgorithm: new AlgorithmIdentifier({ algorithm: id_ecdsaWithSHA256 }),
+    signature: Uint8Array.from(signature).buffer,
+  });
+  return new Uint8Array(AsnConvert.serialize(request));
 }
 
 /**
@@ -52,5 +41,3 @@ export function openCertificateRequest(der: Uint8Array): Uint8Array {
   }
   throw refusal('CERTIFICATE_REQUEST_INVALID');
 }
-
-type CryptoKey = webcrypto.CryptoKey;

@@ -1,5 +1,6 @@
 import { createHash, verify, type KeyObject } from 'node:crypto';
-import { C14nCanonicalization, SignedXml } from 'xml-crypto';
+import { createRequire } from 'node:module';
+import { once } from '../../memo.js';
 import { attribute, children, elements, serialize, type XmlElement } from './xml.js';
 
 /** The namespace of XML signatures (W3C XML Signature Syntax and Processing 1.1). */
@@ -11,12 +12,19 @@ const enveloped = 'http://www.w3.org/2000/09/xmldsig#enveloped-signature';
 const ecdsaSha384 = 'http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384';
 const sha384 = 'http://www.w3.org/2001/04/xmldsig-more#sha384';
 
-/** For a whole document Canonical XML 1.1 is 1.0: they differ in what a part inherits from elements outside of it. */
-class WholeDocumentC14n11 extends C14nCanonicalization {
-  override getAlgorithmName(): string {
-    return c14n11;
+/** Loaded with the first manifest: most sites have no NVIDIA device, and an agent's memory is taken from its VM. */
+const xmlCrypto = once(() => {
+  const { C14nCanonicalization, SignedXml } = createRequire(import.meta.url)(
+    'xml-crypto',
+  ) as typeof import('xml-crypto');
+  /** For a whole document Canonical XML 1.1 is 1.0: they differ in what a part inherits from elements outside of it. */
+  class WholeDocumentC14n11 extends C14nCanonicalization {
+    override getAlgorithmName(): string {
+      return c14n11;
+    }
   }
-}
+  return { SignedXml, WholeDocumentC14n11 };
+});
 
 class Sha384 {
   getAlgorithmName(): string {
@@ -63,6 +71,7 @@ export function findSignature(root: XmlElement): XmlElement | undefined {
  * to believe. Undefined when it does not hold by this key.
  */
 export function signedContent(xml: string, signature: XmlElement, key: KeyObject): string | undefined {
+  const { SignedXml, WholeDocumentC14n11 } = xmlCrypto();
   const verifier = new SignedXml({ publicCert: key });
   verifier.CanonicalizationAlgorithms = {
     [c14n11]: WholeDocumentC14n11,

@@ -1,12 +1,13 @@
-import {
-  DOMParser,
-  ParseError,
-  XMLSerializer,
-  type Document,
-  type Element as XmlElement,
-} from '@xmldom/xmldom';
+import { createRequire } from 'node:module';
+import type { Document, Element as XmlElement } from '@xmldom/xmldom';
+import { once } from '../../memo.js';
 
 export type { XmlElement };
+
+/** Loaded with the first manifest: most sites have no NVIDIA device, and an agent's memory is taken from its VM. */
+const xmldom = once(
+  () => createRequire(import.meta.url)('@xmldom/xmldom') as typeof import('@xmldom/xmldom'),
+);
 
 /** Larger than any manifest: bounds memory and time. */
 const maxBytes = 256 * 1024;
@@ -49,6 +50,7 @@ export function attribute(element: XmlElement, name: string): string | undefined
 
 /** Writes an element as a document of its own, with the namespaces that it needs. */
 export function serialize(element: XmlElement): string {
+  const { XMLSerializer } = xmldom();
   return new XMLSerializer().serializeToString(element);
 }
 
@@ -61,6 +63,7 @@ function decode(bytes: Uint8Array): string | undefined {
 }
 
 function parse(text: string): Document | undefined {
+  const { DOMParser, ParseError } = xmldom();
   const onError = (_level: string, message: string): never => {
     throw new ParseError(message);
   };

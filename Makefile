@@ -22,12 +22,13 @@ check: build ## Format, lint, types and protos
 	node_modules/.bin/buf breaking proto --against proto/released/v0.1.binpb
 	node scripts/reasons.mjs --check
 
-test: check ## Run every check and every test
-	$(JEST)
+test: check ## Run every check and every test; those that time real processes have the machine to themselves
+	$(JEST) --maxWorkers=2 --testPathIgnorePatterns /dist/ /test/e2e/ /test/faults/
+	$(JEST) --runInBand test/e2e test/faults
 
 test-faults: build ## Run the fault suite alone: real processes that are killed, cut off, cloned and restored
 	@rm -f test/faults/report.json
-	MUSTER_FAULT_AGENTS=1000 $(JEST) test/faults
+	MUSTER_FAULT_AGENTS=1000 $(JEST) --runInBand test/faults
 
 soak: build ## Inject faults at random for MINUTES=10, in an order that SEED=... decides
 	@node test/dist/faults/soak.js $(or $(MINUTES),10) $(SEED)

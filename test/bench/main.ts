@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { format, resolveConfig } from 'prettier';
 import { root } from '../support/live/workspace.js';
 import { admission } from './cases/admission.js';
 import type { Case } from './cases/case.js';
@@ -57,12 +58,12 @@ try {
   federation.close();
 }
 process.stdout.write(`${table(figures)}\n`);
-if (whole) renewPage();
+if (whole) await renewPage();
 // Connections that linger do not matter any more.
 process.exit(0);
 
 /** Puts the table into docs/benchmarks.md. */
-function renewPage(): void {
+async function renewPage(): Promise<void> {
   const page = join(root, 'docs', 'benchmarks.md');
   const text = readFileSync(page, 'utf8');
   const [start, end] = marks.map((mark) => text.indexOf(mark));
@@ -70,5 +71,6 @@ function renewPage(): void {
     throw new Error(`${page} has no marks`);
   const stamp = `${began.toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} cores of ${cpus()[0]?.model ?? 'unknown'}:`;
   const content = `${marks[0]}\n\n${stamp}\n\n${table(figures)}\n\n`;
-  writeFileSync(page, text.slice(0, start) + content + text.slice(end));
+  const renewed = text.slice(0, start) + content + text.slice(end);
+  writeFileSync(page, await format(renewed, { ...(await resolveConfig(page)), filepath: page }));
 }

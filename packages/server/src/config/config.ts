@@ -1,10 +1,9 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { loadYaml } from '@muster/shared/config/load.js';
-import { refusal } from '@muster/shared/errors.js';
+import { loadSimulatedRoots } from '@muster/shared/config/simulated-roots.js';
 import type { SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
-import { publicKeyDer } from '@muster/shared/pki/certificate.js';
 import { loadPolicy, type Policy } from '@muster/shared/policy/policy.js';
 import type * as z from 'zod';
 import { configSchema } from './schema.js';
@@ -36,19 +35,6 @@ export function loadConfig(configFile: string): ServerConfig {
     },
     policy: loadPolicy(policyFile),
     policyDigest: createHash('sha256').update(readFileSync(policyFile)).digest('hex'),
-    simulatedRoots: simulated_roots.map(({ namespace, certificate }, index) => ({
-      namespace,
-      fingerprint: rootFingerprint(path(certificate), `simulated_roots[${index}].certificate`),
-    })),
+    simulatedRoots: loadSimulatedRoots(simulated_roots, path),
   };
-}
-
-/** SHA-256 over the SubjectPublicKeyInfo of a certificate file, hex. */
-function rootFingerprint(file: string, path: string): string {
-  try {
-    const { publicKey } = new X509Certificate(readFileSync(file));
-    return createHash('sha256').update(publicKeyDer(publicKey)).digest('hex');
-  } catch (cause) {
-    throw refusal('CONFIG_INVALID', { message: `${path}: ${file} holds no certificate.`, path }, cause);
-  }
 }

@@ -1,6 +1,6 @@
 import { attestersConfigSchema } from '@muster/attester/attesters.js';
 import { duration } from '@muster/shared/config/duration.js';
-import { verifierOf } from '@muster/shared/evidence/verifiers.js';
+import { simulatedRootsSchema } from '@muster/shared/config/simulated-roots.js';
 import { isName, isTrustDomain } from '@muster/shared/spiffe.js';
 import { validate as isCronExpression } from 'node-cron';
 import * as z from 'zod';
@@ -23,14 +23,6 @@ const address = z.string().transform((text, context) => {
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
-
-const simulatedRoot = z.strictObject({
-  namespace: z
-    .string()
-    .refine((namespace) => verifierOf(namespace) !== undefined, 'no verifier knows this namespace'),
-  /** The root's certificate, PEM or DER. */
-  certificate: file,
-});
 
 const verification = z
   .strictObject({
@@ -73,7 +65,7 @@ export const configSchema = z.strictObject({
   }),
   policy: file,
   attesters: attestersConfigSchema.default([]),
-  simulated_roots: z.array(simulatedRoot).default([]),
+  simulated_roots: simulatedRootsSchema,
   endorsements: z
     .strictObject({
       offline_directory: file.optional(),

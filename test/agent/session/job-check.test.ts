@@ -85,6 +85,17 @@ describe('a job check', () => {
       ['JOB_CHECK_INCOMPLETE '],
     ],
     [
+      'a participant is named twice',
+      async (site) => {
+        const check = await checkJob(sites.server, site);
+        if (check.$case !== 'checkJob') return check;
+        const { participants } = check.value;
+        const again = participants.filter(({ participant }) => participant === 'site-2');
+        return { ...check, value: { ...check.value, participants: [...participants, ...again] } };
+      },
+      ['JOB_CHECK_INCOMPLETE '],
+    ],
+    [
       'the server is not among them',
       async (site) => without(await checkJob(sites.server, site), 'server'),
       ['JOB_CHECK_INCOMPLETE '],

@@ -119,7 +119,7 @@ export async function cutOff(
     `${cut.name} ends its own processes: no word from the server, no lease, no job`,
     async () => {
       await Promise.all(own.map((each) => each.gone()));
-      assert.match(cut.agent.output(), /lease\.lost/);
+      await eventually('a log of the lease that was lost', () => /lease\.lost/.test(cut.agent.output()));
     },
     { since, remember: 'cable cut -> processes gone through the lease of the site itself' },
   );

@@ -42,8 +42,8 @@ describe('faults of real processes', () => {
     const runs = await run('job-2');
     two.way.cut();
     await Promise.all(runs.map((each) => each.gone()));
-    expect(two.agent.output()).toContain('lease.lost');
     const { sites = [] } = await jobIs(federation, 'job-2', 'STOPPED');
+    expect(two.agent.output()).toContain('lease.lost');
     expect(sites.find(({ participant }) => participant === 'site-2')).toMatchObject({ endedByLease: true });
     two.way.heal();
     await inState(federation, 'site-2', 'TRUSTED');

@@ -90,7 +90,7 @@ export async function createFederation(options: FederationOptions = {}): Promise
   const verifier = new FakeVerifier('x-a');
   const attester = new FakeAttester();
   const registry = await ParticipantRegistry.load(store, { clock, policy });
-  const challenges = new Challenges(store, clock);
+  const challenges = new Challenges(clock);
   const appraiser = new Appraiser({
     policy,
     policyId: 'sha256:0',

@@ -114,7 +114,7 @@ describe('the verification of sites', () => {
       tokens: [{ namespace: 'x-a', jws }],
       failures: [],
     });
-    expect(codesOf(outbox.verdict('site-1').reasons)).toEqual(['TOKEN_REPLAYED']);
+    expect(codesOf(outbox.verdict('site-1').reasons)).toEqual(['CHALLENGE_UNKNOWN']);
   });
 
   it('row 12: a token of another site is invalid', async () => {

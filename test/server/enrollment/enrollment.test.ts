@@ -62,7 +62,7 @@ beforeEach(async () => {
     store,
     ca,
     registry,
-    challenges: new Challenges(store, clock),
+    challenges: new Challenges(clock),
     appraiser: new Appraiser({
       policy,
       policyId: 'test',

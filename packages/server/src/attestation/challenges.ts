@@ -2,12 +2,11 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
 import { nonceBytes } from '@muster/shared/tokens/binding.js';
-import { toBase64 } from '../registry/rows.js';
-import { insertChallenge, markAnswered, pruneChallenges, selectChallenge } from '../store/challenges.js';
-import type { Store } from '../store/store.js';
 
 /** How long a challenge is remembered after its deadline, so that a replay is told from a stranger, ms. */
 const retentionMs = 3_600_000;
+/** How many challenges of a participant are remembered; the oldest makes room, and its answer is refused. */
+const maxPerParticipant = 8;
 
 /** A nonce that was handed out. */
 export interface IssuedChallenge {
@@ -18,38 +17,41 @@ export interface IssuedChallenge {
   readonly deadline: Date;
 }
 
-/** The challenges of this server. They are in the store, so that none counts twice across a restart. */
-export class Challenges {
-  readonly #store: Store;
-  readonly #clock: Clock;
+interface Remembered extends IssuedChallenge {
+  readonly publicKey: Uint8Array;
+  answered: boolean;
+}
 
-  constructor(store: Store, clock: Clock) {
-    this.#store = store;
+/**
+ * The challenges of this process. An answer counts only while its challenge is remembered, and once; a restart forgets
+ * them all, so that no answer to an earlier process counts.
+ */
+export class Challenges {
+  readonly #clock: Clock;
+  readonly #challenges = new Map<string, readonly Remembered[]>();
+
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Hands out a nonce that one participant must answer with one key (SubjectPublicKeyInfo, DER). */
-  async issue(
+  issue(
     participant: string,
     publicKey: Uint8Array,
     namespaces: readonly string[],
     timeoutMs: number,
-  ): Promise<IssuedChallenge> {
+  ): IssuedChallenge {
     const now = this.#clock.now().getTime();
-    const nonce = new Uint8Array(randomBytes(nonceBytes));
-    const challenge = { id: randomUUID(), nonce, namespaces, deadline: new Date(now + timeoutMs) };
-    await this.#store.transaction(async (tx) => {
-      await pruneChallenges(tx, now - retentionMs);
-      await insertChallenge(tx, {
-        id: challenge.id,
-        participant,
-        nonce: Buffer.from(nonce).toString('hex'),
-        namespaces: JSON.stringify(namespaces),
-        public_key: toBase64(publicKey),
-        deadline: challenge.deadline.getTime(),
-        answered_at: null,
-      });
-    });
+    const challenge: Remembered = {
+      id: randomUUID(),
+      nonce: new Uint8Array(randomBytes(nonceBytes)),
+      namespaces,
+      deadline: new Date(now + timeoutMs),
+      publicKey,
+      answered: false,
+    };
+    const earlier = this.#of(participant).filter(({ deadline }) => deadline.getTime() + retentionMs > now);
+    this.#challenges.set(participant, [...earlier, challenge].slice(-maxPerParticipant));
     return challenge;
   }
 
@@ -57,16 +59,23 @@ export class Challenges {
    * Uses a challenge up; its nonce is returned once.
    * Errors: CHALLENGE_UNKNOWN, TOKEN_REPLAYED when it was answered before, CHALLENGE_EXPIRED.
    */
-  async answer(participant: string, publicKey: Uint8Array, id: string): Promise<Uint8Array> {
-    const now = this.#clock.now().getTime();
+  answer(participant: string, publicKey: Uint8Array, id: string): Uint8Array {
     const about = { participant };
-    return this.#store.transaction(async (tx) => {
-      const row = await selectChallenge(tx, participant, id);
-      if (row === undefined || row.public_key !== toBase64(publicKey))
-        throw refusal('CHALLENGE_UNKNOWN', about);
-      if (!(await markAnswered(tx, id, now))) throw refusal('TOKEN_REPLAYED', about);
-      if (row.deadline < now) throw refusal('CHALLENGE_EXPIRED', about);
-      return new Uint8Array(Buffer.from(row.nonce, 'hex'));
-    });
+    const challenge = this.#of(participant).find((candidate) => candidate.id === id);
+    if (challenge === undefined || !Buffer.from(publicKey).equals(challenge.publicKey))
+      throw refusal('CHALLENGE_UNKNOWN', about);
+    if (challenge.answered) throw refusal('TOKEN_REPLAYED', about);
+    challenge.answered = true;
+    if (challenge.deadline < this.#clock.now()) throw refusal('CHALLENGE_EXPIRED', about);
+    return challenge.nonce;
+  }
+
+  /** Forgets the challenges of a participant that is gone. */
+  forget(participant: string): void {
+    this.#challenges.delete(participant);
+  }
+
+  #of(participant: string): readonly Remembered[] {
+    return this.#challenges.get(participant) ?? [];
   }
 }

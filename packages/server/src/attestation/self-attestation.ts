@@ -62,9 +62,9 @@ export class SelfAttestation {
   async prove(): Promise<Verdict> {
     const { identity, publicKey, challenges, appraiser, timeoutMs } = this.#options;
     const { name, role, trustDomain } = identity;
-    const challenge = await challenges.issue(name, publicKey, this.namespaces, timeoutMs);
+    const challenge = challenges.issue(name, publicKey, this.namespaces, timeoutMs);
     const tokens = await this.#collect(challenge.nonce, registryAudience(trustDomain));
-    const nonce = await challenges.answer(name, publicKey, challenge.id);
+    const nonce = challenges.answer(name, publicKey, challenge.id);
     return appraiser.appraise({ participant: { name, role }, publicKey, tokens, nonce });
   }
 

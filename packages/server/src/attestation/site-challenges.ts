@@ -70,10 +70,7 @@ export class SiteChallenges {
       },
     };
     this.#pending.set(site, begun);
-    this.#ask(site, publicKey, namespaces, begun).catch((error: unknown) => {
-      this.#options.logger.error('attestation.failed', { participant: site, ...errorFields(error) });
-      begun.finish();
-    });
+    this.#ask(site, publicKey, namespaces, begun);
     return promise;
   }
 
@@ -89,7 +86,7 @@ export class SiteChallenges {
     const publicKey = registry.find(site)?.publicKey ?? new Uint8Array();
     let nonce: Uint8Array;
     try {
-      nonce = await challenges.answer(site, publicKey, challengeId);
+      nonce = challenges.answer(site, publicKey, challengeId);
     } catch (error) {
       if (!(error instanceof MusterError)) throw error;
       this.#options.logger.warn('attestation.rejected', { participant: site, ...errorFields(error) });
@@ -119,14 +116,9 @@ export class SiteChallenges {
     this.#pending.get(site)?.finish();
   }
 
-  async #ask(
-    site: string,
-    publicKey: Uint8Array,
-    namespaces: readonly string[],
-    pending: Pending,
-  ): Promise<void> {
+  #ask(site: string, publicKey: Uint8Array, namespaces: readonly string[], pending: Pending): void {
     const { challenges, outbox, timeoutMs, clock, logger } = this.#options;
-    const { id, nonce, deadline } = await challenges.issue(site, publicKey, namespaces, timeoutMs);
+    const { id, nonce, deadline } = challenges.issue(site, publicKey, namespaces, timeoutMs);
     pending.id = id;
     const message = { id, nonce: Buffer.from(nonce), namespaces: [...namespaces], deadline };
     if (!outbox.send(site, { $case: 'challenge', value: message })) return pending.finish();

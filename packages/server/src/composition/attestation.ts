@@ -45,7 +45,10 @@ export function composeAttestation(
   const { policy, policyDigest, simulatedRoots, session } = config;
   const { trustDomain } = identity;
   const timeoutMs = session.challenge_timeout;
-  const challenges = new Challenges(store, clock);
+  const challenges = new Challenges(clock);
+  registry.watch((name, participant) => {
+    if (participant === undefined) challenges.forget(name);
+  });
   const endorsements = composeEndorsements(foundation);
   const appraiser = new Appraiser({
     policy,

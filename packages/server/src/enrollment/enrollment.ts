@@ -66,7 +66,7 @@ export class Enrollment {
     const { row } = await this.#check(joinToken, publicKey);
     if (row.participant !== participant) throw refusal('JOIN_TOKEN_INVALID', { participant });
     const namespaces = this.#namespaces(participant);
-    const challenge = await challenges.issue(participant, publicKey, namespaces, challengeTimeoutMs);
+    const challenge = challenges.issue(participant, publicKey, namespaces, challengeTimeoutMs);
     logger.info('enrollment.challenged', { participant, namespaces });
     return challenge;
   }
@@ -88,7 +88,7 @@ export class Enrollment {
     if (use === 'repeated') return this.#repeat(participant, publicKey);
 
     this.#namespaces(participant);
-    const nonce = await challenges.answer(participant, publicKey, challengeId);
+    const nonce = challenges.answer(participant, publicKey, challengeId);
     const verdict = await appraiser.appraise({
       participant: { name: participant, role: 'site' },
       publicKey,

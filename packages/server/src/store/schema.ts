@@ -68,19 +68,6 @@ export interface JoinTokenRow {
   used_by: string | null;
 }
 
-/** A nonce that was handed out. Kept until its deadline has passed, so that no answer counts twice. */
-export interface ChallengeRow {
-  id: string;
-  participant: string;
-  /** Hex. */
-  nonce: string;
-  namespaces: JsonText;
-  /** SubjectPublicKeyInfo that must answer, base64. */
-  public_key: string;
-  deadline: Millis;
-  answered_at: Millis | null;
-}
-
 /** A verified token: one per participant and namespace. */
 export interface TokenRow {
   participant: string;
@@ -146,7 +133,6 @@ export interface Schema {
   authorities: AuthorityRow;
   certificates: CertificateRow;
   join_tokens: JoinTokenRow;
-  challenges: ChallengeRow;
   tokens: TokenRow;
   jobs: JobRow;
   commands: CommandRow;

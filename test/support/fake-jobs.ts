@@ -1,9 +1,9 @@
 import type { JobRecord, JobReport, Permit } from '@muster/agent/jobs/job-record.js';
-import { emptyRecord } from '@muster/agent/jobs/job-record.js';
+import { emptyRecord, notStartedCode } from '@muster/agent/jobs/job-record.js';
 import type { JobSupervisor, RunningJob, StopOutcome } from '@muster/agent/jobs/supervisor.js';
 import type { Reason } from '@muster/shared/reasons.js';
 
-type Jobs = Pick<JobSupervisor, 'permit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'>;
+type Jobs = Pick<JobSupervisor, 'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'>;
 
 /** Jobs without processes: what is permitted runs at once, and ends when a test lets it. */
 export class FakeJobs implements Jobs {
@@ -18,6 +18,11 @@ export class FakeJobs implements Jobs {
   permit(permit: Permit): void {
     this.permits.push(permit);
     this.run(permit.jobId, permit.generation);
+  }
+
+  forfeit(jobId: string, generation: bigint, reasons: readonly Reason[]): void {
+    if (this.#running.get(jobId) === generation) return;
+    this.report({ jobId, generation, state: 'FAILED', exitCode: notStartedCode, reasons });
   }
 
   /** A job runs that this test did not permit. */

@@ -29,7 +29,10 @@ export interface SessionComposition {
   readonly enrol: () => Promise<Enrolment>;
   readonly followTrust: SiteTrust['follow'];
   readonly tokens: TokenMaker;
-  readonly jobs: Pick<JobSupervisor, 'permit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'>;
+  readonly jobs: Pick<
+    JobSupervisor,
+    'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'
+  >;
   /** Instead of every verifier of this release. */
   readonly verifiers?: readonly EvidenceVerifier[] | undefined;
   readonly clock: Clock;

@@ -17,6 +17,7 @@ const permitted = (generation: bigint, expiresAt = later): JobEvent => ({
   type: 'permitted',
   permit: { jobId: 'job', generation, permit: 'jwt', expiresAt },
 });
+const forfeited = (generation: bigint): JobEvent => ({ type: 'forfeited', generation, reasons: [why] });
 const asked = (runId: string): JobEvent => ({ type: 'asked', runId, now });
 const started = (runId: string): JobEvent => ({ type: 'started', runId, pid: 100 });
 const exited = (runId: string, exitCode = 0): JobEvent => ({ type: 'exited', runId, exitCode, reasons: [] });
@@ -56,6 +57,29 @@ describe('a start', () => {
   it('is granted under a permit, and under the next once the older run is gone', () => {
     expect(last(permitted(1n), asked('a'))).toMatchObject([{ type: 'grant', permit: { generation: 1n } }]);
     expect(last(permitted(1n), asked('a'), permitted(2n), ended('a'), asked('b'))).toMatchObject([
+      { type: 'grant', permit: { generation: 2n } },
+    ]);
+  });
+});
+
+describe('a generation that cannot be permitted here', () => {
+  it('is reported as failed, and cannot be started any more', () => {
+    expect(last(forfeited(1n))).toMatchObject([
+      { type: 'report', report: { generation: 1n, state: 'FAILED', exitCode: 127, reasons: [why] } },
+    ]);
+    expect(last(forfeited(1n), permitted(1n), asked('a'))).toMatchObject([{ type: 'refuse' }]);
+  });
+
+  it.each<[string, JobEvent[]]>([
+    ['is permitted already', [permitted(1n)]],
+    ['runs already', [permitted(1n), asked('a'), started('a')]],
+  ])('goes on when it %s', (_name, before) => {
+    const { record } = play(...before);
+    expect(decide(record, forfeited(1n))).toEqual({ record, effects: [] });
+  });
+
+  it('does not take a newer permit back', () => {
+    expect(last(permitted(2n), forfeited(1n), asked('a'))).toMatchObject([
       { type: 'grant', permit: { generation: 2n } },
     ]);
   });

@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { refusal } from '@muster/shared/errors.js';
-import { CommandOutcome, GoodbyeReason, ResumeMode } from '@muster/shared/gen/muster/v1/agent.js';
+import {
+  CommandOutcome,
+  GoodbyeReason,
+  ResumeMode,
+  SiteJobState,
+} from '@muster/shared/gen/muster/v1/agent.js';
 import { reason } from '@muster/shared/reasons.js';
 import { checkJob } from '../../support/check-job.js';
 import { eventually } from '../../support/mailbox.js';
@@ -102,13 +107,19 @@ describe('the desired state', () => {
     expect(site.jobs.running()).toEqual([{ jobId: 'known', generation: 2n }]);
   });
 
-  it('starts nothing that this site has not agreed to', async () => {
+  it('starts nothing that this site has not agreed to, and says so', async () => {
     const site = await sites.start();
     const stream = await site.open({ mode: ResumeMode.SNAPSHOT });
     const permit = await site.permit('job-1', 1n, ['site-1']);
     stream.send({ $case: 'desiredState', value: { jobs: [permit], throughSeq: 1n } });
     await eventually(() => site.session.state.log.cursor === 1n);
     expect(site.jobs.permits).toEqual([]);
+    expect(await stream.next('jobReport')).toMatchObject({
+      jobId: 'job-1',
+      generation: 1n,
+      state: SiteJobState.FAILED,
+      reasons: [{ code: 'JOB_NOT_ADMITTED' }],
+    });
   });
 
   it('does not skip commands that are sent one by one', async () => {

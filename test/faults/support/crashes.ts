@@ -159,7 +159,16 @@ async function agentDuringEnrolment(story: Story): Promise<Outcome> {
 async function beforeStart(story: Story): Promise<Outcome> {
   const { federation, sites } = story;
   const jobId = story.nextJob();
+  const before = federation.serverOutput.length;
   await federation.admit(jobId, ...sites);
+  const permitted = (): boolean => {
+    const taken = logLines(federation.serverOutput.slice(before)).filter(
+      ({ event, kind, outcome }) =>
+        event === 'command.acknowledged' && kind === 'permitJob' && outcome === 'APPLIED',
+    );
+    return taken.length === sites.length;
+  };
+  await eventually('every site to acknowledge its permit', permitted);
   await killAgents(story);
   for (const { live } of sites) live.startAgent();
   await federation.ended(jobId);

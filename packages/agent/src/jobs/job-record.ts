@@ -15,11 +15,14 @@ export interface JobReport {
   readonly jobId: string;
   readonly generation: bigint;
   readonly state: 'RUNNING' | 'COMPLETED' | 'FAILED' | 'STOPPED';
-  /** Exit status, or 128 + signal number; 0 unless COMPLETED or FAILED. */
+  /** Exit status, or 128 + signal number, or `notStartedCode`; 0 unless COMPLETED or FAILED. */
   readonly exitCode: number;
   /** Why, when the command did not end by itself. */
   readonly reasons: readonly Reason[];
 }
+
+/** Exit status of a shell for a command that cannot be started. */
+export const notStartedCode = 127;
 
 type Outcome = Omit<JobReport, 'jobId' | 'generation'>;
 
@@ -49,6 +52,8 @@ export interface JobRecord {
 /** What can happen to a job at a site. */
 export type JobEvent =
   | { readonly type: 'permitted'; readonly permit: Permit }
+  /** The server counts on a generation that cannot be permitted here. */
+  | { readonly type: 'forfeited'; readonly generation: bigint; readonly reasons: readonly Reason[] }
   | { readonly type: 'asked'; readonly runId: string; readonly now: Date }
   | { readonly type: 'started'; readonly runId: string; readonly pid: number }
   | {
@@ -100,6 +105,8 @@ export function decide(record: JobRecord, event: JobEvent): Decision {
   switch (event.type) {
     case 'permitted':
       return permitted(record, event.permit);
+    case 'forfeited':
+      return forfeited(record, event.generation, event.reasons);
     case 'asked':
       return asked(record, event.runId, event.now);
     case 'stop':
@@ -120,6 +127,21 @@ function permitted(record: JobRecord, permit: Permit): Decision {
   if (permit.generation <= known) return unchanged(record);
   const superseding = { ...record, permit };
   return endRun(superseding, undefined, [reason('JOB_SUPERSEDED')]);
+}
+
+function forfeited(record: JobRecord, generation: bigint, reasons: readonly Reason[]): Decision {
+  const { permit, run, floor } = record;
+  if (permit?.generation === generation || run?.generation === generation) return unchanged(record);
+  const { jobId } = record;
+  return {
+    record: { ...record, floor: generation > floor ? generation : floor, reasons },
+    effects: [
+      {
+        type: 'report',
+        report: { jobId, generation, state: 'FAILED', exitCode: notStartedCode, reasons },
+      },
+    ],
+  };
 }
 
 function asked(record: JobRecord, runId: string, now: Date): Decision {

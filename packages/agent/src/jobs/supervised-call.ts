@@ -11,14 +11,13 @@ import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.
 import { toStatus } from '@muster/shared/grpc/status.js';
 import { reason } from '@muster/shared/reasons.js';
 import type { StartRequest } from './active-run.js';
+import { notStartedCode } from './job-record.js';
 import type { CommandEnd, Grant, JobSupervisor } from './supervisor.js';
 
 type Call = ServerDuplexStream<RunJobRequest, RunJobResponse>;
 type Message = NonNullable<RunJobRequest['message']>;
 
 const longestWaitMs = 24 * 3_600_000;
-/** Exit status of a shell for a command that cannot be started. */
-const notStartedCode = 127;
 
 /** Ties one stream of RunJob to one run: whatever ends the stream before the command has ended, ends the command. */
 export function superviseCall(call: Call, supervisor: JobSupervisor): void {

@@ -99,6 +99,14 @@ export class JobSupervisor {
     this.#dispatch(permit.jobId, { type: 'permitted', permit });
   }
 
+  /**
+   * A generation that the server counts on cannot be started here: it is reported as failed, unless this site holds its
+   * permit or runs it after all.
+   */
+  forfeit(jobId: string, generation: bigint, reasons: readonly Reason[]): void {
+    this.#dispatch(jobId, { type: 'forfeited', generation, reasons });
+  }
+
   /** Takes permission back for every generation up to one, and resolves when none of its processes is left. */
   async stop(
     jobId: string,

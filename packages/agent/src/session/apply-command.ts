@@ -1,5 +1,5 @@
 import type { Clock } from '@muster/shared/clock.js';
-import { MusterError } from '@muster/shared/errors.js';
+import { MusterError, refusal } from '@muster/shared/errors.js';
 import type {
   CheckJob,
   Command,
@@ -12,6 +12,7 @@ import { fromDuration } from '@muster/shared/grpc/duration.js';
 import { fromReasonMessage, toReasonMessage } from '@muster/shared/grpc/reasons.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import { reason, type Reason, type ReasonCode } from '@muster/shared/reasons.js';
+import type { Permit } from '../jobs/job-record.js';
 import type { JobSupervisor, StopOutcome } from '../jobs/supervisor.js';
 import type { Agreements } from '../peers/agreements.js';
 import type { JobChecker } from '../peers/check-job.js';
@@ -21,7 +22,7 @@ import type { Session } from './session.js';
 
 /** What commands act on. */
 export interface CommandParts {
-  readonly jobs: Pick<JobSupervisor, 'permit' | 'stop' | 'stopAll' | 'jobs'>;
+  readonly jobs: Pick<JobSupervisor, 'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs'>;
   readonly checker: JobChecker;
   readonly agreements: Agreements;
   /** Between SIGTERM and SIGKILL where a command does not say, ms. */
@@ -75,8 +76,9 @@ export class CommandHandler {
   }
 
   /**
-   * Ends whatever has a permit or runs beside the desired state, and takes the permits in that this site agreed to.
-   * False when some process could not be ended.
+   * Ends whatever has a permit or runs beside the desired state, and takes the permits in that this site agreed to. What
+   * it cannot take, as an agent that was started again, is reported as failed. False when some process could not be
+   * ended.
    */
   async reconcile({ jobs: desired }: DesiredState, session: Session): Promise<boolean> {
     const { jobs, graceMs } = this.#parts;
@@ -89,7 +91,10 @@ export class CommandHandler {
       const code: ReasonCode = wanted.has(jobId) ? 'JOB_SUPERSEDED' : 'JOB_UNKNOWN_TO_SERVER';
       return [jobs.stop(jobId, latest, graceMs, [reason(code)])];
     });
-    const permits = desired.map((permit) => this.#permitJob(permit, session));
+    const permits = desired.map(async (permit) => {
+      const { outcome, reasons } = await this.#permitJob(permit, session);
+      if (outcome !== 'APPLIED') jobs.forfeit(permit.jobId, permit.generation, reasons);
+    });
     const [stopped] = await Promise.all([Promise.all(stops), Promise.all(permits)]);
     return stopped.every((outcome) => outcome.stopped);
   }
@@ -124,22 +129,36 @@ export class CommandHandler {
     return applied;
   }
 
-  async #permitJob({ jobId, generation, permit }: JobPermit, session: Session): Promise<CommandResult> {
-    const { jobs, agreements, clock } = this.#parts;
+  async #permitJob(permit: JobPermit, session: Session): Promise<CommandResult> {
+    const { jobs, logger } = this.#parts;
+    const fields = { job: permit.jobId, generation: Number(permit.generation) };
+    const answer = await this.#acceptPermit(permit, session);
+    if ('reasons' in answer) {
+      logger.warn('job.permit', { ...fields, accepted: false, reasons: answer.reasons });
+      return rejected(answer.reasons);
+    }
+    jobs.permit(answer);
+    logger.info('job.permit', { ...fields, accepted: true });
+    return applied;
+  }
+
+  async #acceptPermit(
+    { jobId, generation, permit }: JobPermit,
+    session: Session,
+  ): Promise<Permit | { readonly reasons: readonly Reason[] }> {
+    const { agreements, clock } = this.#parts;
     const { server } = session;
-    if (server === undefined) return rejected([reason('SERVER_UNPROVEN')]);
-    const unproven = await server.standing;
-    if (unproven.length > 0) return rejected(unproven);
+    const unproven = server === undefined ? [reason('SERVER_UNPROVEN')] : await server.standing;
+    if (server === undefined || unproven.length > 0) return { reasons: unproven };
     try {
       const { peer, jwks } = server;
-      if (!(await session.holdsLease(leaseWaitMs))) return rejected([reason('LEASE_EXPIRED')]);
+      if (!(await session.holdsLease(leaseWaitMs))) throw refusal('LEASE_EXPIRED');
       const at = clock.now();
       const accepted = await agreements.accept({ jobId, generation, permit, server: peer, jwks, at });
-      if (!(await session.holdsLease(0))) return rejected([reason('LEASE_EXPIRED')]);
-      jobs.permit(accepted);
-      return applied;
+      if (!(await session.holdsLease(0))) throw refusal('LEASE_EXPIRED');
+      return accepted;
     } catch (error) {
-      if (error instanceof MusterError) return rejected(error.reasons);
+      if (error instanceof MusterError) return { reasons: error.reasons };
       throw error;
     }
   }

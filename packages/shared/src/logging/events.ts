@@ -48,6 +48,7 @@ export const logEvents = [
   'job.started',
   'job.ended',
   'job.check',
+  'job.permit',
   'command.sent',
   'command.acknowledged',
   'command.rejected',

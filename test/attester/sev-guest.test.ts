@@ -1,14 +1,13 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { collectFromSevGuest } from '@muster/attester/x-snp/sev-guest.js';
 import type { Evidence } from '@muster/shared/evidence/appraisal.js';
 import { systemClock, type Clock } from '@muster/shared/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { eventually } from '../support/eventually.js';
+import { compileForTests } from '../support/stand-in.js';
 
 const reportData = Uint8Array.from({ length: 64 }, (_, index) => 255 - index);
 const never = new AbortController().signal;
@@ -16,26 +15,10 @@ const { EINVAL, ENOTTY, EACCES, EAGAIN, EIO, EPERM } = constants.errno;
 
 const directory = mkdtempSync(join(tmpdir(), 'muster-sev-'));
 const device = join(directory, 'sev-guest');
-const source = fileURLToPath(new URL('../devices/snp/sev-guest.c', import.meta.url));
+const library = join(directory, 'stand-in.so');
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function hasCompiler(): boolean {
-  try {
-    execFileSync('cc', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    if (process.env['MUSTER_REQUIRE_VECTORS'] !== undefined) throw new Error('no C compiler');
-    console.warn('skipped: no C compiler for the stand-in of /dev/sev-guest');
-    return false;
-  }
-}
-
-(hasCompiler() ? describe : describe.skip)('the guest device', () => {
-  const library = join(directory, 'stand-in.so');
-  beforeAll(() => {
-    execFileSync('cc', ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', library, source]);
-  });
-
+(compileForTests('snp/sev-guest.c', library) ? describe : describe.skip)('the guest device', () => {
   interface Script {
     readonly mode?: string;
     readonly errno?: number;

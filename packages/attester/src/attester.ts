@@ -8,7 +8,8 @@ export interface Attester {
   readonly bindsToOthers?: boolean;
   /**
    * Collects fresh evidence that carries `reportData`, exactly 64 bytes.
-   * Errors: ATTESTATION_GENERATION_FAILED, ATTESTATION_DEVICE_TIMEOUT, both with the namespace; the signal's reason.
+   * Errors, each with the namespace: ATTESTATION_GENERATION_FAILED, ATTESTATION_DEVICE_TIMEOUT; a reason of the namespace
+   * where the device says itself that it cannot prove anything; the signal's reason.
    */
   collect(reportData: Uint8Array, options?: CollectOptions): Promise<Evidence>;
 }

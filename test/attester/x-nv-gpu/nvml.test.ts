@@ -1,8 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createAttesters, attestersConfigSchema } from '@muster/attester/attesters.js';
 import { openNvml } from '@muster/attester/x-nv-gpu/nvml.js';
@@ -11,12 +9,14 @@ import type { Attester } from '@muster/attester/attester.js';
 import type { Evidence } from '@muster/shared/evidence/appraisal.js';
 import { readDocument } from '@muster/shared/evidence/x-nv-gpu/document.js';
 import { gpuNonce } from '@muster/shared/evidence/x-nv-gpu/nonce.js';
+import { describeReturn } from '@muster/attester/x-nv-gpu/return-codes.js';
+import { pemOf } from '../../devices/nvml/gpus.js';
 import { appraise } from '../../support/nvidia-case.js';
 import { simulatedGpu, spdmReport, type SimulatedGpu } from '../../support/nvidia-device.js';
+import { compileForTests } from '../../support/stand-in.js';
 import { describeVectors, vector } from '../../support/vectors.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'muster-nvml-'));
-const source = fileURLToPath(new URL('../../devices/nvml/nvml.c', import.meta.url));
 const [library, oldLibrary] = ['nvml.so', 'nvml-old.so'].map((name) => join(directory, name)) as [
   string,
   string,
@@ -25,38 +25,14 @@ const reportData = new Uint8Array(64).fill(3);
 const gpu = simulatedGpu();
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function compile(output: string, ...flags: readonly string[]): boolean {
-  try {
-    const define = `-DDIRECTORY="${directory}"`;
-    execFileSync('cc', [
-      '-shared',
-      '-fPIC',
-      '-O1',
-      '-Wall',
-      '-Werror',
-      define,
-      ...flags,
-      '-o',
-      output,
-      source,
-    ]);
-    return true;
-  } catch (error) {
-    if (process.env['MUSTER_REQUIRE_VECTORS'] !== undefined) throw error;
-    console.warn('skipped: no C compiler for the stand-in of libnvidia-ml');
-    return false;
-  }
-}
+const compile = (output: string, ...flags: readonly string[]): boolean =>
+  compileForTests('nvml/nvml.c', output, `-DDIRECTORY="${directory}"`, ...flags);
 
 const write = (name: string, content: string | Uint8Array): void =>
   writeFileSync(join(directory, name), content);
 
 function attach(index: number, device: SimulatedGpu, nonce: Uint8Array): void {
-  const pem = device.chain.map(
-    ({ certificate }) =>
-      `-----BEGIN CERTIFICATE-----\n${Buffer.from(certificate).toString('base64')}\n-----END CERTIFICATE-----\n`,
-  );
-  write(`gpu-${index}.pem`, pem.join(''));
+  write(`gpu-${index}.pem`, pemOf(device));
   write(`gpu-${index}.spdm`, spdmReport(device, { nonce }));
 }
 
@@ -114,7 +90,7 @@ const collect = (path = library, related: readonly Evidence[] = []): Promise<Evi
   it('says exactly that confidential computing is off', async () => {
     write('state', '2 0 0 0');
     await expect(collect()).rejects.toMatchObject({
-      code: 'ATTESTATION_GENERATION_FAILED',
+      code: 'NV_CONFIDENTIAL_COMPUTING_OFF',
       message: expect.stringMatching(/confidential computing is off on the GPUs of this machine/),
       reasons: [{ namespace: 'x-nv-gpu' }],
     });
@@ -139,6 +115,17 @@ const collect = (path = library, related: readonly Evidence[] = []): Promise<Evi
     });
     write('fail', '');
     expect((await collect()).evidence.length).toBeGreaterThan(0);
+  });
+
+  it('names the GPU that fails', async () => {
+    attach(1, simulatedGpu({ name: 'two' }), gpuNonce(reportData).toReversed());
+    await expect(collect()).rejects.toMatchObject({
+      reasons: [{ path: 'GPU-1', message: expect.stringMatching(/GPU-1: .* answers another request/) }],
+    });
+    write('fail', 'nvmlDeviceGetConfComputeGpuCertificate 16');
+    await expect(collect()).rejects.toMatchObject({
+      reasons: [{ path: 'GPU-0', message: expect.stringMatching(/GPU-0: .* needs a reset/) }],
+    });
   });
 
   it('without a GPU, with an unreadable report or chain gives no evidence', async () => {
@@ -170,10 +157,18 @@ const collect = (path = library, related: readonly Evidence[] = []): Promise<Evi
       write('gpu-0.spdm', report);
       write('gpu-0.pem', pem);
       const nvml = await openNvml(library);
-      const [handle = 0n] = await nvml.gpus();
-      expect(await nvml.report(handle, report.subarray(4, 36))).toEqual(report);
-      expect(await nvml.certificates(handle)).toEqual(pem);
+      const [first] = await nvml.gpus();
+      if (first === undefined) throw new Error('no GPU');
+      expect(await nvml.report(first, report.subarray(4, 36))).toEqual(report);
+      expect(await nvml.certificates(first)).toEqual(pem);
       await nvml.close();
     });
   });
+});
+
+it('has words for every return code of nvml.h', () => {
+  const codes = [...Array.from({ length: 30 }, (_, index) => index + 1), 999];
+  const texts = codes.map(describeReturn);
+  expect(texts.filter((text) => /unnamed/.test(text))).toEqual([]);
+  expect(new Set(texts).size).toBe(codes.length);
 });

@@ -6,11 +6,14 @@
  *   fail        `FUNCTION CODE`: this function fails with this code; no file, or no such function, fails nothing
  *   gpu-N.pem   the certificate chain of GPU N; as many GPUs as there are such files, from 0
  *   gpu-N.spdm  the report of GPU N, whatever nonce is asked for
+ *   live        where it is there, a process answers for the GPUs: the nonce is written to gpu-N.nonce, and the report is
+ *               what is in gpu-N.spdm as soon as that answers this nonce
  *
  * The structures are those of nvml.h, with its own names and sizes.
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef int nvmlReturn_t;
 typedef struct nvmlDevice_st { unsigned int index; } *nvmlDevice_t;
@@ -47,6 +50,31 @@ static long read_file(const char *name, void *into, size_t most) {
   long length = (long)fread(into, 1, most, file);
   fclose(file);
   return length;
+}
+
+static int write_file(const char *name, const void *content, size_t length) {
+  char path[4096], draft[4104];
+  snprintf(path, sizeof path, "%s/%s", DIRECTORY, name);
+  snprintf(draft, sizeof draft, "%s.new", path);
+  FILE *file = fopen(draft, "wb");
+  if (file == NULL) return 0;
+  int written = fwrite(content, 1, length, file) == length;
+  return fclose(file) == 0 && written && rename(draft, path) == 0;
+}
+
+/* The length of a report that answers the nonce, which is in bytes 4 to 36 of it; -1 when none came in ten seconds. */
+static long answer(unsigned int index, const unsigned char *nonce, unsigned char *into, size_t most) {
+  char name[32], byte;
+  snprintf(name, sizeof name, "gpu-%u.nonce", index);
+  int live = read_file("live", &byte, 1) >= 0;
+  if (live && !write_file(name, nonce, 32)) return -1;
+  snprintf(name, sizeof name, "gpu-%u.spdm", index);
+  for (int waited = 0; waited < 10000; waited += 5) {
+    long length = read_file(name, into, most);
+    if (!live || (length > 36 && memcmp(into + 4, nonce, 32) == 0)) return length;
+    usleep(5000);
+  }
+  return -1;
 }
 
 static nvmlReturn_t begin(const char *function) {
@@ -132,9 +160,8 @@ nvmlReturn_t nvmlDeviceGetConfComputeGpuAttestationReport(nvmlDevice_t device,
                                                           nvmlConfComputeGpuAttestationReport_t *report) {
   nvmlReturn_t code = begin("nvmlDeviceGetConfComputeGpuAttestationReport");
   if (code != 0) return code;
-  char name[32];
-  snprintf(name, sizeof name, "gpu-%u.spdm", device->index);
-  long length = read_file(name, report->attestationReport, sizeof report->attestationReport);
+  long length = answer(device->index, report->nonce, report->attestationReport, sizeof report->attestationReport);
+  if (length < 0) return 10;
   report->attestationReportSize = (unsigned int)length;
   return 0;
 }

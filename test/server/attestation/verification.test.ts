@@ -260,6 +260,21 @@ describe('the verification of sites', () => {
     expect(federation.failures.at(-1)).toMatchObject({ kind: 'token_expired' });
   });
 
+  it("takes a site's word against itself for a refusal, whatever its old token is worth", async () => {
+    await prove();
+    await federation.clock.advance(360_000);
+    const off = reason('NV_CONFIDENTIAL_COMPUTING_OFF', { namespace: 'x-a' });
+    await federation.sites.answer('site-1', 0, {
+      challengeId: outbox.challenge('site-1').id,
+      tokens: [],
+      failures: [toReasonMessage(off)],
+    });
+    expect(federation.failures).toMatchObject([
+      { kind: 'evidence_rejected', reasons: [{ code: 'NV_CONFIDENTIAL_COMPUTING_OFF' }] },
+    ]);
+    expect(tokensOf('site-1')).toEqual([]);
+  });
+
   it('takes an empty answer for a failed attester, not for a proof', async () => {
     await challenged();
     const { id } = outbox.challenge('site-1');

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Attester } from '../attester.js';
 import { commonOptions } from '../options.js';
 import { collectFromNvml } from './collect.js';
-import { namespace } from './nvml.js';
+import { namespace } from './failure.js';
 
 /** The configuration of the attester of NVIDIA GPUs. docs/attesters.md describes it field by field. */
 export const nvGpuOptions = z.strictObject({

@@ -3,8 +3,8 @@ import { writeDocument, type DeviceEvidence } from '@muster/shared/evidence/x-nv
 import { bindingEvidence, gpuNonce } from '@muster/shared/evidence/x-nv-gpu/nonce.js';
 import { parseReport } from '@muster/shared/evidence/x-nv-gpu/report.js';
 import { splitCertificates } from '@muster/shared/evidence/x509.js';
-import { generationFailed } from '../attester.js';
-import { namespace, openNvml, type ConfComputeState, type GpuHandle, type Nvml } from './nvml.js';
+import { failed, namespace } from './failure.js';
+import { openNvml, type ConfComputeState, type Gpu, type Nvml } from './nvml.js';
 
 /** What a collection answers to. */
 export interface GpuRequest {
@@ -15,7 +15,8 @@ export interface GpuRequest {
 
 /**
  * Collects the evidence of every GPU of this machine: one document, one nonce, one report and chain per GPU.
- * Errors: ATTESTATION_GENERATION_FAILED; the signal's reason.
+ * Errors: NV_CONFIDENTIAL_COMPUTING_OFF; ATTESTATION_GENERATION_FAILED, with the GPU as path where one of them failed;
+ * the signal's reason.
  */
 export async function collectFromNvml(
   library: string,
@@ -32,7 +33,7 @@ export async function collectFromNvml(
       signal.throwIfAborted();
       devices.push(await collectFrom(nvml, gpu, nonce));
     }
-    if (devices.length === 0) throw generationFailed(namespace, 'the driver finds no GPU in this machine.');
+    if (devices.length === 0) throw failed('the driver finds no GPU in this machine.');
     const settings = { devtools_mode: state.devtoolsMode, multi_gpu_mode: state.multiGpuMode };
     return { namespace, evidence: writeDocument({ devices, settings }) };
   } finally {
@@ -43,25 +44,20 @@ export async function collectFromNvml(
 /** GPUs behind protected PCIe attest themselves as well, though the driver calls the feature off. */
 function requireConfidentialComputing({ environment, isEnabled, multiGpuMode }: ConfComputeState): void {
   if (isEnabled || multiGpuMode !== 'none') return;
-  throw generationFailed(
-    namespace,
+  throw failed(
     `confidential computing is off on the GPUs of this machine (environment: ${environment}); turn it on at the host.`,
+    { code: 'NV_CONFIDENTIAL_COMPUTING_OFF' },
   );
 }
 
-async function collectFrom(nvml: Nvml, gpu: GpuHandle, nonce: Uint8Array): Promise<DeviceEvidence> {
+async function collectFrom(nvml: Nvml, gpu: Gpu, nonce: Uint8Array): Promise<DeviceEvidence> {
+  const fault = (what: string): Error => failed(`the GPU returned ${what}.`, { device: gpu.name });
   const certificates = splitCertificates(withoutPadding(await nvml.certificates(gpu)));
-  if (certificates === undefined) {
-    throw generationFailed(namespace, 'the GPU returned a certificate chain that is not readable.');
-  }
+  if (certificates === undefined) throw fault('a certificate chain that is not readable');
   const bytes = await nvml.report(gpu, nonce);
   const report = parseReport(bytes);
-  if ('code' in report) {
-    throw generationFailed(namespace, 'the GPU returned a report that is not readable.');
-  }
-  if (!Buffer.from(report.nonce).equals(nonce)) {
-    throw generationFailed(namespace, 'the GPU returned a report that answers another request.');
-  }
+  if ('code' in report) throw fault('a report that is not readable');
+  if (!Buffer.from(report.nonce).equals(nonce)) throw fault('a report that answers another request');
   return { report: bytes, certificates };
 }
 

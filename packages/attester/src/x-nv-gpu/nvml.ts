@@ -1,8 +1,5 @@
-import { generationFailed } from '../attester.js';
+import { failed } from './failure.js';
 import { describeReturn } from './return-codes.js';
-
-/** The namespace of NVIDIA GPUs. */
-export const namespace = 'x-nv-gpu';
 
 /** What the driver says about confidential computing on this machine (nvml.h, nvmlConfComputeSystemState_t). */
 export interface ConfComputeState {
@@ -13,17 +10,22 @@ export interface ConfComputeState {
   readonly multiGpuMode: 'none' | 'ppcie' | 'nvle';
 }
 
-/** A handle of a GPU. */
-export type GpuHandle = bigint;
+/** A GPU of this machine. */
+export interface Gpu {
+  /** `GPU-0`, `GPU-1` and so on, in the driver's order. */
+  readonly name: string;
+  /** The driver's own handle, a pointer. */
+  readonly handle: bigint;
+}
 
 /** The part of NVML that attestation needs. Every failed call ends in ATTESTATION_GENERATION_FAILED, in plain words. */
 export interface Nvml {
   state(): Promise<ConfComputeState>;
-  gpus(): Promise<readonly GpuHandle[]>;
+  gpus(): Promise<readonly Gpu[]>;
   /** The certificate chain of a GPU, PEM. */
-  certificates(gpu: GpuHandle): Promise<Uint8Array>;
+  certificates(gpu: Gpu): Promise<Uint8Array>;
   /** The SPDM request with this nonce of 32 bytes, and the GPU's response. */
-  report(gpu: GpuHandle, nonce: Uint8Array): Promise<Uint8Array>;
+  report(gpu: Gpu, nonce: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -80,7 +82,7 @@ export async function openNvml(library: string): Promise<Nvml> {
       return koffi.load(library);
     } catch (error) {
       const what = `${library} cannot be loaded; install the NVIDIA driver, and give this machine its GPU.`;
-      throw generationFailed(namespace, what, error);
+      throw failed(what, { cause: error });
     }
   }
 
@@ -100,9 +102,9 @@ export async function openNvml(library: string): Promise<Nvml> {
     });
   }
 
-  async function demand(name: FunctionName, ...args: readonly Argument[]): Promise<void> {
+  async function demand(name: FunctionName, args: readonly Argument[], device?: string): Promise<void> {
     const code = await call(name, ...args);
-    if (code !== 0) throw generationFailed(namespace, `${name}: ${describeReturn(code)}.`);
+    if (code !== 0) throw failed(`${name}: ${describeReturn(code)}.`, device === undefined ? {} : { device });
   }
 
   async function multiGpuMode(): Promise<ConfComputeState['multiGpuMode']> {
@@ -111,20 +113,20 @@ export async function openNvml(library: string): Promise<Nvml> {
     const code = await call('nvmlSystemGetConfComputeSettings', settings);
     if (notOffered.has(code)) return 'none';
     if (code !== 0) {
-      throw generationFailed(namespace, `nvmlSystemGetConfComputeSettings: ${describeReturn(code)}.`);
+      throw failed(`nvmlSystemGetConfComputeSettings: ${describeReturn(code)}.`);
     }
     const mode = multiGpuModes[settings.readUInt32LE(settingsLayout.multiGpuMode)];
     if (mode === undefined) {
-      throw generationFailed(namespace, 'the driver names a mode of several GPUs that is not known.');
+      throw failed('the driver names a mode of several GPUs that is not known.');
     }
     return mode;
   }
 
-  await demand('nvmlInit_v2');
+  await demand('nvmlInit_v2', []);
   return {
     async state() {
       const state = Buffer.alloc(stateLayout.bytes);
-      await demand('nvmlSystemGetConfComputeState', state);
+      await demand('nvmlSystemGetConfComputeState', [state]);
       return {
         environment: environments[state.readUInt32LE(stateLayout.environment)] ?? 'unknown',
         isEnabled: state.readUInt32LE(stateLayout.ccFeature) !== 0,
@@ -134,27 +136,28 @@ export async function openNvml(library: string): Promise<Nvml> {
     },
     async gpus() {
       const count = Buffer.alloc(4);
-      await demand('nvmlDeviceGetCount_v2', count);
-      const handles: GpuHandle[] = [];
+      await demand('nvmlDeviceGetCount_v2', [count]);
+      const gpus: Gpu[] = [];
       for (let index = 0; index < count.readUInt32LE(); index += 1) {
+        const name = `GPU-${index}`;
         const handle = Buffer.alloc(8);
-        await demand('nvmlDeviceGetHandleByIndex_v2', index, handle);
-        handles.push(handle.readBigUInt64LE());
+        await demand('nvmlDeviceGetHandleByIndex_v2', [index, handle], name);
+        gpus.push({ name, handle: handle.readBigUInt64LE() });
       }
-      return handles;
+      return gpus;
     },
-    async certificates(gpu) {
+    async certificates({ name, handle }) {
       const { size, chain, chainBytes, bytes } = certificateLayout;
       const certificate = Buffer.alloc(bytes);
-      await demand('nvmlDeviceGetConfComputeGpuCertificate', gpu, certificate);
-      return part(certificate, chain, certificate.readUInt32LE(size), chainBytes);
+      await demand('nvmlDeviceGetConfComputeGpuCertificate', [handle, certificate], name);
+      return part(name, certificate.subarray(chain, chain + chainBytes), certificate.readUInt32LE(size));
     },
-    async report(gpu, nonce) {
+    async report({ name, handle }, nonce) {
       const { size, report, reportBytes, bytes } = reportLayout;
       const answer = Buffer.alloc(bytes);
       answer.set(nonce, reportLayout.nonce);
-      await demand('nvmlDeviceGetConfComputeGpuAttestationReport', gpu, answer);
-      return part(answer, report, answer.readUInt32LE(size), reportBytes);
+      await demand('nvmlDeviceGetConfComputeGpuAttestationReport', [handle, answer], name);
+      return part(name, answer.subarray(report, report + reportBytes), answer.readUInt32LE(size));
     },
     async close() {
       await call('nvmlShutdown');
@@ -162,9 +165,9 @@ export async function openNvml(library: string): Promise<Nvml> {
   };
 }
 
-function part(memory: Buffer, offset: number, length: number, most: number): Uint8Array {
-  if (length === 0 || length > most) {
-    throw generationFailed(namespace, `the GPU returned ${length} bytes; 1 to ${most} are possible.`);
+function part(device: string, memory: Buffer, length: number): Uint8Array {
+  if (length === 0 || length > memory.length) {
+    throw failed(`the driver returned ${length} bytes; 1 to ${memory.length} are possible.`, { device });
   }
-  return Uint8Array.from(memory.subarray(offset, offset + length));
+  return Uint8Array.from(memory.subarray(0, length));
 }

@@ -14,6 +14,7 @@ import type { Outbox } from '../sessions/connections.js';
 import { reasonsFrom } from '../sessions/wire.js';
 import type { Appraiser, Presentation, Verdict } from './appraisal.js';
 import type { Challenges } from './challenges.js';
+import { isUncollected } from './uncollected.js';
 import type { Finding, VerdictBook } from './verdict-book.js';
 
 /** What the challenges of sites work with. */
@@ -195,7 +196,8 @@ export class SiteChallenges {
 
 /**
  * What an answer means. When all that is wrong is evidence that the agent itself says it could not collect, its attester
- * failed and the tokens held still count until they expire; anything else against it rejects the evidence, and ends them.
+ * failed and the tokens held still count until they expire; anything else against it, be it the agent's own word,
+ * rejects the evidence, and ends them.
  */
 function findingOf(
   verdict: Verdict,
@@ -205,12 +207,12 @@ function findingOf(
   if (verdict.outcome === 'accepted') return { type: 'accepted', tokens: verdict.tokens };
   if (verdict.outcome === 'deferred') return { type: 'deferred', reasons: verdict.reasons };
   const { reasons, evidence } = verdict;
-  const uncollected = reasons.every(
+  const isAbsent = reasons.every(
     ({ code, namespace }) =>
       code === 'ATTESTATION_GENERATION_FAILED' ||
       (code === 'ATTESTATION_MISSING' && failures.some((failure) => failure.namespace === namespace)),
   );
-  if (uncollected) {
+  if (isAbsent && isUncollected(failures)) {
     return {
       type: 'failed',
       kind: 'attester_failed',

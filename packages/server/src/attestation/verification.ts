@@ -15,6 +15,7 @@ import type { Schedule } from './schedule.js';
 import type { SelfAttestation } from './self-attestation.js';
 import type { SiteChallenges } from './site-challenges.js';
 import { firstExpiry, isFresh, nextChallenge } from './timing.js';
+import { isUncollected } from './uncollected.js';
 import type { Finding, VerdictBook } from './verdict-book.js';
 
 /** How many participants are verified at the same time. */
@@ -151,6 +152,7 @@ export class Verification implements Attestation {
     } catch (error) {
       if (!(error instanceof MusterError)) throw error;
       const reasons = error.reasons.map((entry) => ({ ...entry, participant: self.name }));
+      if (!isUncollected(reasons)) return { type: 'failed', kind: 'evidence_rejected', reasons, tokens: [] };
       const tokens = registry.find(self.name)?.tokens ?? [];
       return { type: 'failed', kind: 'attester_failed', reasons, tokens };
     }

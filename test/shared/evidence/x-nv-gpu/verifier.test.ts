@@ -499,7 +499,9 @@ describe('several devices', () => {
     }
     const restarted = simulatedGpu({ certificates: [{ key: p384Key('another firmware') }] });
     const devices = [deviceOf(gpu), { ...deviceOf(restarted), report: spdmReport(restarted) }];
-    expect(codes(appraise({ devices, documents }))).toEqual(['NV_DEVICE_REPEATED']);
+    expect(appraise({ devices, documents }).reasons).toMatchObject([
+      { code: 'NV_DEVICE_REPEATED', path: 'GPU-1', message: 'GPU-1 is the same device as GPU-0.' },
+    ]);
   });
 });
 

@@ -11,6 +11,11 @@ const freshOcsp = "Fetch the response from NVIDIA's OCSP service again.";
 
 /** The reasons of the namespace x-nv-gpu. docs/namespaces/x-nv-gpu.md explains them. */
 export const nvReasons = {
+  NV_CONFIDENTIAL_COMPUTING_OFF: {
+    status: refused,
+    summary: 'The site itself says that confidential computing is off on its GPUs.',
+    remedy: 'Turn it on at the host, and restart the VM; docs/namespaces/x-nv-gpu.md tells how to see it.',
+  },
   NV_CLOCK_INVALID: {
     status: malformed,
     summary: 'The time to verify at is not a valid date.',

@@ -2,6 +2,7 @@ import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier } from '../appraisal.js';
 import { appraiseDevice, type DeviceFindings } from './device.js';
 import { deviceAppraisal, softIn, tier } from './device-appraisal.js';
+import type { ProvenDevice } from './device-chain.js';
 import { readDocument } from './document.js';
 import { nvEndorsementQueries } from './endorsements.js';
 import { bindingEvidence, gpuNonce } from './nonce.js';
@@ -139,15 +140,26 @@ function readCollateral({
     : reason('NV_OCSP_UNREADABLE');
 }
 
-/** A device counts once, however often its evidence is there: by its own certificate and by the key of its report. */
+/**
+ * A device counts once, however often its evidence is there: by its own certificate, by that one's key, and by the key of
+ * its report. One reason for each repetition, with the second device as its path.
+ */
 function repeatedDevices(findings: readonly DeviceFindings[]): readonly Reason[] {
-  const devices = findings.flatMap(({ device }) => device ?? []);
-  const isDistinct = (keys: readonly string[]): boolean => new Set(keys).size === keys.length;
-  return isDistinct(devices.map(({ id }) => id)) &&
-    isDistinct(devices.map(({ chain: [, own] }) => own.fingerprint)) &&
-    isDistinct(devices.map(({ chain: [leaf] }) => leaf.fingerprint))
-    ? []
-    : [reason('NV_DEVICE_REPEATED')];
+  const names = deviceNames(findings);
+  const seen = new Map<string, string>();
+  return findings.flatMap(({ device }, index) => {
+    const name = names[index] ?? '';
+    const keys = device === undefined ? [] : identitiesOf(device);
+    const first = keys.map((key) => seen.get(key)).find((known) => known !== undefined);
+    for (const key of keys) seen.set(key, first ?? name);
+    if (first === undefined) return [];
+    const message = `${name} is the same device as ${first}.`;
+    return [reason('NV_DEVICE_REPEATED', { message, path: name })];
+  });
+}
+
+function identitiesOf({ id, chain: [leaf, own] }: ProvenDevice): readonly string[] {
+  return [`id ${id}`, `device ${own.fingerprint}`, `report ${leaf.fingerprint}`];
 }
 
 /** `GPU-0`, `GPU-1`, `SWITCH-0`; a device that is not proven is called a GPU. */

@@ -143,11 +143,26 @@ export function ocspResponder(issuer: Holder, options: HolderOptions = {}): Hold
   return holder(`${issuer.name} OCSP`, { issuer, extensions: [usage], ...options });
 }
 
+/** The digests of an issuer's name and key, as OCSP names it. */
+function issuerDigests(issuer: Holder, hash: string): { readonly name: Buffer; readonly key: Buffer } {
+  const digest = (bytes: Uint8Array): Buffer => createHash(hash).update(bytes).digest();
+  const spki = AsnConvert.parse(spkiOf(issuer.key), SubjectPublicKeyInfo);
+  return {
+    name: digest(new Uint8Array(AsnConvert.serialize(nameOf(issuer.name)))),
+    key: digest(new Uint8Array(spki.subjectPublicKey)),
+  };
+}
+
+/** Where an offline directory has the response about a certificate, below `nvidia/`. */
+export function ocspFile({ serial }: Holder, issuer: Holder): string {
+  const { name, key } = issuerDigests(issuer, 'sha384');
+  return `ocsp/${name.toString('hex')}/${key.toString('hex')}/${serial}`;
+}
+
 /** An OCSP response about a certificate of an issuer, DER. */
 export function ocspResponse(subject: Holder, issuer: Holder, options: OcspOptions = {}): Uint8Array {
   const { status = 'good', hash = 'sha384', responder = ocspResponder(issuer) } = options;
-  const digest = (bytes: Uint8Array): OctetString => new OctetString(createHash(hash).update(bytes).digest());
-  const spki = AsnConvert.parse(spkiOf(issuer.key), SubjectPublicKeyInfo);
+  const { name, key } = issuerDigests(issuer, hash);
   const statuses = {
     good: new CertStatus({ good: null }),
     revoked: new CertStatus({
@@ -162,8 +177,8 @@ export function ocspResponse(subject: Holder, issuer: Holder, options: OcspOptio
       new SingleResponse({
         certID: new CertID({
           hashAlgorithm: new AlgorithmIdentifier({ algorithm: hashOids[hash], parameters: null }),
-          issuerNameHash: digest(new Uint8Array(AsnConvert.serialize(nameOf(issuer.name)))),
-          issuerKeyHash: digest(new Uint8Array(spki.subjectPublicKey)),
+          issuerNameHash: new OctetString(name),
+          issuerKeyHash: new OctetString(key),
           serialNumber: positive(subject.serial),
         }),
         certStatus: statuses[status],

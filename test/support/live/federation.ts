@@ -35,6 +35,8 @@ export interface SiteOptions {
   readonly tokenLifetime?: string;
   /** Instead of the attester of its simulated SEV-SNP device. */
   readonly attesters?: readonly object[];
+  /** Beside that attester. */
+  readonly moreAttesters?: readonly object[];
   /** The agent's environment, beside what every program gets. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -135,7 +137,14 @@ export class LiveFederation {
   /** Makes a join token, a device and an agent for a site, and starts them. */
   async addSite(
     name: string,
-    { proxied = false, ports = this.ports, tokenLifetime, attesters, env }: SiteOptions = {},
+    {
+      proxied = false,
+      ports = this.ports,
+      tokenLifetime,
+      attesters,
+      moreAttesters = [],
+      env,
+    }: SiteOptions = {},
   ): Promise<LiveSite> {
     const folder = join(this.directory, name);
     mkdirSync(folder, { mode: 0o700 });
@@ -160,6 +169,7 @@ export class LiveFederation {
       policy: 'policy.yaml',
       attesters: attesters ?? [
         { ...attester(device), ...(tokenLifetime !== undefined && { token_lifetime: tokenLifetime }) },
+        ...moreAttesters,
       ],
       simulated_roots: this.#simulatedRoots(),
       endorsements: { offline_directory: join(this.vendor, 'endorsements') },

@@ -4,7 +4,10 @@ import { callPollMs, eventually, patienceMs } from './wait.js';
 /** A reason in the JSON of `muster`. */
 export interface ReasonView {
   readonly code: string;
+  readonly message: string;
   readonly participant?: string;
+  readonly namespace?: string;
+  readonly path?: string;
 }
 
 /** What `muster participant get -o json` prints, as far as tests look. */

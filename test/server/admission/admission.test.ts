@@ -3,8 +3,9 @@ import { Admission } from '@muster/server/admission/admission.js';
 import { updateParticipant } from '@muster/server/store/participants.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { reason } from '@muster/shared/reasons.js';
-import { verifyPermit } from '@muster/shared/tokens/permit.js';
+import { expiryOfPermit, verifyPermit } from '@muster/shared/tokens/permit.js';
 import { createPublicKey } from 'node:crypto';
+import { FakeCommands } from '../../support/fake-commands.js';
 import {
   admit,
   audited,
@@ -18,6 +19,7 @@ import {
   stateOf,
   submit,
   testSigner,
+  type Federation,
 } from '../../support/job-federation.js';
 
 const both = ['site-1', 'site-2'];
@@ -226,6 +228,54 @@ describe('acceptance row 17: custom code', () => {
     const parts = await federation({ policy: { byoc: true } });
     await submit(parts, 'job-1', both, true);
     expect((await admit(parts, 'job-1')).phase).toBe('admitted');
+  });
+});
+
+describe('a permit that nobody uses', () => {
+  const report = (parts: Federation, site: string): Promise<void> =>
+    parts.admission.siteEvents.onJobReport(speaker(site), 'job-1', 1, 'RUNNING', 0, []);
+
+  async function admitted(): Promise<Federation & { readonly expiresInMs: number }> {
+    const parts = await federation();
+    await submit(parts, 'job-1', both);
+    const { permit } = await admit(parts, 'job-1');
+    const expiresInMs = expiryOfPermit(permit).getTime() - parts.clock.now().getTime();
+    for (const site of both) parts.leases.set(site, Infinity);
+    return { ...parts, expiresInMs };
+  }
+
+  it('ends the job when it expires, and not before', async () => {
+    const parts = await admitted();
+    await parts.clock.advance(parts.expiresInMs - 1);
+    expect((await stateOf(parts, 'job-1')).phase).toBe('admitted');
+    await parts.clock.advance(1);
+    const { phase, reasons } = await stateOf(parts, 'job-1');
+    expect([phase, codes(reasons)]).toEqual(['stopping', ['JOB_PERMIT_UNUSED']]);
+    expect(parts.commands.of('stopJob')).toEqual(['site-1 job-1/1', 'site-2 job-1/1']);
+  });
+
+  it('ends the part of a site that is late, and nothing of one that runs', async () => {
+    const parts = await admitted();
+    await report(parts, 'site-1');
+    await parts.clock.advance(parts.expiresInMs);
+    expect((await stateOf(parts, 'job-1')).phase).toBe('running');
+    expect(parts.commands.of('stopJob')).toEqual(['site-2 job-1/1']);
+  });
+
+  it('means nothing when a framework has said that the job runs', async () => {
+    const parts = await admitted();
+    await parts.admission.report('job-1', { generation: 1, run: 'running', reasons: [] }, operator);
+    await parts.clock.advance(parts.expiresInMs);
+    expect((await stateOf(parts, 'job-1')).phase).toBe('running');
+    expect(parts.commands.of('stopJob')).toEqual([]);
+  });
+
+  it('is not forgotten by a restart', async () => {
+    const parts = await admitted();
+    const restarted = new Admission({ ...parts.options, commands: new FakeCommands() });
+    await restarted.start();
+    await parts.clock.advance(parts.expiresInMs);
+    expect((await stateOf(parts, 'job-1')).phase).toBe('stopping');
   });
 });
 

@@ -25,6 +25,7 @@ const anyEvent: fc.Arbitrary<JobEvent> = fc.oneof(
   fc.record({ type: fc.constant('check_deadline' as const), generation }),
   fc.record({ type: fc.constant('cleared' as const), generation, permit: fc.constant('permit') }),
   fc.record({ type: fc.constant('denied' as const), generation, reasons }),
+  fc.record({ type: fc.constant('permit_expired' as const), generation }),
   fc.record({ type: fc.constant('permit_refused' as const), participant, generation, reasons }),
   fc.record({
     type: fc.constant('site_reported' as const),

@@ -119,6 +119,7 @@ function admitted(state: JobState, permit: string): JobDecision {
     state: { ...next, phase: 'admitted', reasons: [], permit },
     effects: [
       { type: 'audit', action: 'job.admission', decision: 'allowed', reasons: [] },
+      { type: 'expect_start', generation, permit },
       ...participants.flatMap((participant): JobEffect[] => [
         { type: 'permit_job', participant, generation, permit },
         { type: 'watch_lease', participant },

@@ -14,7 +14,15 @@ import {
 
 type StopEvent = Extract<
   JobEvent,
-  { type: 'framework_reported' | 'permit_refused' | 'stop_requested' | 'permission_lost' | 'recovered' }
+  {
+    type:
+      | 'framework_reported'
+      | 'permit_refused'
+      | 'permit_expired'
+      | 'stop_requested'
+      | 'permission_lost'
+      | 'recovered';
+  }
 >;
 
 /** Decides what takes permission back. */
@@ -28,6 +36,8 @@ export function decideStop(state: JobState, event: StopEvent): JobDecision {
       const counts = state.generation === event.generation && isPermitted(state);
       return counts ? stopAll(state, event.reasons) : unchanged(state);
     }
+    case 'permit_expired':
+      return state.generation === event.generation ? permitExpired(state) : unchanged(state);
     case 'framework_reported':
       return frameworkReported(state, event);
     case 'recovered':
@@ -155,11 +165,28 @@ function frameworkReported(
   };
 }
 
+/**
+ * A site that has not started the job cannot start it any more. A framework that runs the processes itself says only
+ * that the job runs, so then no site is taken to have missed its start.
+ */
+function permitExpired(state: JobState): JobDecision {
+  const runs = Object.values(state.sites).map(({ run }) => run);
+  const byFramework = state.phase === 'running' && runs.every((run) => run === 'permitted');
+  if (!isPermitted(state) || byFramework) return unchanged(state);
+  const idle = Object.keys(state.sites).filter((name) => siteOf(state, name).run === 'permitted');
+  const told = stopSites(state, idle, [reason('JOB_PERMIT_UNUSED')]);
+  return idle.length === 0 ? unchanged(state) : settle(told);
+}
+
 /** Answers that were under way when the server ended are not known; what sites may run is watched on. */
 function recovered(state: JobState): JobDecision {
   if (state.phase === 'checking') return blocked(state, [reason('JOB_CHECK_INTERRUPTED')]);
+  const { generation, permit } = state;
   return {
     state,
-    effects: liveSites(state).map((participant): JobEffect => ({ type: 'watch_lease', participant })),
+    effects: [
+      ...liveSites(state).map((participant): JobEffect => ({ type: 'watch_lease', participant })),
+      ...(permit === '' ? [] : [{ type: 'expect_start', generation, permit } as const]),
+    ],
   };
 }

@@ -28,6 +28,7 @@ export function decide(state: JobState, event: JobEvent): JobDecision {
       return decideSite(state, event);
     case 'framework_reported':
     case 'permit_refused':
+    case 'permit_expired':
     case 'stop_requested':
     case 'permission_lost':
     case 'recovered':

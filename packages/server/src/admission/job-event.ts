@@ -24,6 +24,8 @@ export type JobEvent =
   | { readonly type: 'cleared'; readonly generation: number; readonly permit: string }
   /** The server's second check, or the signing, failed. */
   | { readonly type: 'denied'; readonly generation: number; readonly reasons: readonly Reason[] }
+  /** The time is over in which the permit of a generation can be used to start something. */
+  | { readonly type: 'permit_expired'; readonly generation: number }
   /** A site could not take the permit. */
   | {
       readonly type: 'permit_refused';
@@ -92,6 +94,8 @@ export type JobEffect =
       readonly generation: number;
       readonly reasons: readonly Reason[];
     }
+  /** Call `permit_expired` once the permit has expired. */
+  | { readonly type: 'expect_start'; readonly generation: number; readonly permit: string }
   /** Call `lease_ended` once the site's lease has certainly ended. */
   | { readonly type: 'watch_lease'; readonly participant: string }
   /** Call `report_overdue` after a while. */

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '@muster/shared/clock.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import { reason, type Reason } from '@muster/shared/reasons.js';
-import { signPermit } from '@muster/shared/tokens/permit.js';
+import { expiryOfPermit, signPermit } from '@muster/shared/tokens/permit.js';
 import type { Failure, Signer } from '../ports.js';
 import type { JobBoard } from './job-board.js';
 import type { JobEffect, JobEvent } from './job-event.js';
@@ -34,6 +34,7 @@ const retryMs = 5_000;
 /** What follows a decision besides its commands: timers, the watch of leases and the signing of permits. */
 export class Reactions {
   readonly #deadlines = new Map<string, Timer>();
+  readonly #starts = new Map<string, Timer>();
   readonly #overdue = new Map<string, Timer>();
   readonly #leases: LeaseWatch;
   readonly #options: ReactionOptions;
@@ -57,6 +58,8 @@ export class Reactions {
       case 'sign_permit':
         void this.#clear(state, effect.generation);
         return;
+      case 'expect_start':
+        return this.#expectStart(id, effect.generation, expiryOfPermit(effect.permit));
       case 'watch_lease':
         return this.#leases.watch(effect.participant);
       case 'expect_report':
@@ -92,6 +95,18 @@ export class Reactions {
       this.#applySurely(jobId, { type: 'report_overdue', participant, generation });
     });
     this.#overdue.set(`${jobId}/${participant}`, timer);
+  }
+
+  #expectStart(jobId: string, generation: number, expiresAt: Date): void {
+    const { clock } = this.#options;
+    this.#starts.get(jobId)?.cancel();
+    const left = expiresAt.getTime() - clock.now().getTime();
+    const timer = clock.schedule(Math.max(0, left), () => {
+      this.#starts.delete(jobId);
+      if (clock.now() < expiresAt) this.#expectStart(jobId, generation, expiresAt);
+      else this.#applySurely(jobId, { type: 'permit_expired', generation });
+    });
+    this.#starts.set(jobId, timer);
   }
 
   #leaseEnded(participant: string): void {

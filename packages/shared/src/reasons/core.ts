@@ -384,6 +384,11 @@ export const coreReasons = {
     summary: 'The server restarted while the sites were being asked, so their answers are not known.',
     remedy: 'Ask for admission again.',
   },
+  JOB_PERMIT_UNUSED: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'The site had not started the job when its permit expired.',
+    remedy: 'Submit or clone the job, and start it at every site soon after it is admitted.',
+  },
   JOB_ENDED_BY_FRAMEWORK: {
     status: 'FAILED_PRECONDITION',
     summary: 'The framework reported that the job has ended.',

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { jwtVerify, SignJWT, type JWTVerifyGetKey } from 'jose';
+import { decodeJwt, jwtVerify, SignJWT, type JWTVerifyGetKey } from 'jose';
 import * as z from 'zod';
 import { refusal } from '../errors.js';
 import { registryAudience } from './attestation-token.js';
@@ -53,6 +53,11 @@ export function signPermit(
     .setIssuedAt(permit.issuedAt)
     .setExpirationTime(permit.expiresAt)
     .sign(signer.key);
+}
+
+/** When a permit of one's own expires; its signature is not looked at. */
+export function expiryOfPermit(jwt: string): Date {
+  return new Date((decodeJwt(jwt).exp ?? 0) * 1000);
 }
 
 /**

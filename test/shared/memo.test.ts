@@ -1,4 +1,4 @@
-import { memoized } from '@muster/shared/memo.js';
+import { memoized, perObject } from '@muster/shared/memo.js';
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 
@@ -54,4 +54,16 @@ describe('memoized', () => {
       }),
     );
   });
+});
+
+it('perObject computes once for each object, whatever else is equal', () => {
+  let calls = 0;
+  const sizeOf = perObject((items: readonly number[]) => {
+    calls += 1;
+    return items.length === 0 ? undefined : items.length;
+  });
+  const [first, second, none]: readonly (readonly number[])[] = [[1], [1], []];
+  for (const items of [first, second, none, first, second, none]) if (items) sizeOf(items);
+  expect(calls).toBe(3);
+  expect(sizeOf([1, 2])).toBe(2);
 });

@@ -54,7 +54,7 @@ export function deviceOf(
 }
 
 /** Appraises a case. */
-export function appraise(given: NvCase = {}): Appraisal {
+export function appraise(given: NvCase = {}): Promise<Appraisal> {
   const { gpu = defaultGpu, settings, policy = {}, certificates = [], input = {} } = given;
   const devices = given.devices ?? [deviceOf(gpu, given.report)];
   return nvVerifier.appraise({

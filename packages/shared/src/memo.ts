@@ -26,6 +26,18 @@ export function memoized<Input, Output>(
   };
 }
 
+/** Remembers what a pure function made of an object for as long as somebody has the object. */
+export function perObject<Input extends object, Output>(
+  compute: (input: Input) => Output,
+): (input: Input) => Output {
+  const results = new WeakMap<Input, { readonly output: Output }>();
+  return (input) => {
+    const result = results.get(input) ?? { output: compute(input) };
+    results.set(input, result);
+    return result.output;
+  };
+}
+
 /** Computes a value when it is first asked for. */
 export function once<Output>(compute: () => Output): () => Output {
   let result: { readonly output: Output } | undefined;

@@ -58,7 +58,7 @@ const collect = (path = library, related: readonly Evidence[] = []): Promise<Evi
     const { evidence, namespace } = await collect();
     expect(namespace).toBe('x-nv-gpu');
     const input = { reportData, nonce: undefined } as never;
-    expect(appraise({ evidence, input })).toMatchObject({ status: 'affirming', reasons: [] });
+    expect(await appraise({ evidence, input })).toMatchObject({ status: 'affirming', reasons: [] });
   });
 
   it('gives evidence of every GPU, and the settings of the driver', async () => {

@@ -37,7 +37,7 @@ await step('state', async () => {
 await step('evidence', async () => {
   const reportData = randomBytes(64);
   const evidence = await nvGpuAttester({ library, ...options }).collect(reportData);
-  const { status, reasons, claims } = nvVerifier.appraise({
+  const { status, reasons, claims } = await nvVerifier.appraise({
     evidence,
     endorsements: { certificates: [], crls: [] },
     reportData,

@@ -444,44 +444,46 @@ describe('what a verifier wants', () => {
     expect(endorsements.certificates.length).toBe(3);
   });
 
-  it('on Turin has a short hardware id and an FMC', () => {
+  it('on Turin has a short hardware id and an FMC', async () => {
     const turin = snpCase({ product: 'Turin' });
-    const queries = snpVerifier.endorsementQueries(turin.evidence, { certificates: [], crls: [] });
+    const queries = await snpVerifier.endorsementQueries(turin.evidence, { certificates: [], crls: [] });
     expect(queries[0]?.path).toMatch(
       /^vcek\/v1\/Turin\/[0-9a-f]{16}\?fmcSPL=1&blSPL=4&teeSPL=0&snpSPL=24&ucodeSPL=219$/,
     );
   });
 
-  it('is the chain and list of the kind of its key; a VLEK cannot be had', () => {
+  it('is the chain and list of the kind of its key; a VLEK cannot be had', async () => {
     const vlek = snpCase({ chip: { kind: 'VLEK' } });
-    const queries = snpVerifier.endorsementQueries(vlek.evidence, { certificates: [], crls: [] });
+    const queries = await snpVerifier.endorsementQueries(vlek.evidence, { certificates: [], crls: [] });
     expect(queries.map(({ path }) => path)).toEqual(['vlek/v1/Milan/cert_chain', 'vlek/v1/Milan/crl']);
   });
 
-  it('replaces an outdated certificate of the host, but none that was put at hand', () => {
+  it('replaces an outdated certificate of the host, but none that was put at hand', async () => {
     const stale = chipCertificate(milan, { tcb: { bootloader: 1, tee: 0, snp: 1, microcode: 1 } });
     const auxiliary = certificateTable([
       { guid: certificateGuids.VCEK, certificate: stale.certificate },
       { guid: certificateGuids.ASK, certificate: milan.ask.certificate },
       { guid: certificateGuids.ARK, certificate: milan.ark.certificate },
     ]);
-    const paths = (...[table, given]: [Uint8Array | undefined, readonly Uint8Array[]]): readonly string[] =>
-      snpVerifier
-        .endorsementQueries(
+    const paths = async (
+      ...[table, given]: [Uint8Array | undefined, readonly Uint8Array[]]
+    ): Promise<readonly string[]> =>
+      (
+        await snpVerifier.endorsementQueries(
           { ...evidence, ...(table === undefined ? {} : { auxiliary: table }) },
           { certificates: given, crls: [crl] },
         )
-        .map(({ path }) => path.split('/')[3]?.replace(/[0-9a-f]{128}.*/, 'chip') ?? '');
-    expect(paths(auxiliary, [])).toEqual(['chip']);
-    expect(paths(undefined, [stale.certificate])).toEqual(['cert_chain', 'crl']);
+      ).map(({ path }) => path.split('/')[3]?.replace(/[0-9a-f]{128}.*/, 'chip') ?? '');
+    expect(await paths(auxiliary, [])).toEqual(['chip']);
+    expect(await paths(undefined, [stale.certificate])).toEqual(['cert_chain', 'crl']);
   });
 
-  it('is nothing for evidence that is none', () => {
+  it('is nothing for evidence that is none', async () => {
     const none = { certificates: [], crls: [] };
     const unreadable = { namespace: 'x-snp', evidence: new Uint8Array(3) };
-    expect(snpVerifier.endorsementQueries(unreadable, none)).toEqual([]);
+    expect(await snpVerifier.endorsementQueries(unreadable, none)).toEqual([]);
     const garbledTable = { ...evidence, auxiliary: Uint8Array.of(1) };
-    expect(snpVerifier.endorsementQueries(garbledTable, none)).toEqual([]);
+    expect(await snpVerifier.endorsementQueries(garbledTable, none)).toEqual([]);
   });
 
   it('is deferred, and no yes, while a vendor fails; others are still asked', async () => {

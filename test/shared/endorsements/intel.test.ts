@@ -141,7 +141,7 @@ describe("Intel's service", () => {
       return Promise.resolve(new Response(null, { status: 404 }));
     };
     const store = intelCollateralService({ clock, fetch });
-    for (const query of tdxVerifier.endorsementQueries(input.evidence, none)) await store.fetch(query);
+    for (const query of await tdxVerifier.endorsementQueries(input.evidence, none)) await store.fetch(query);
     expect(urls).toEqual([
       `https://api.trustedservices.intel.com/${paths.tcb}`,
       `https://api.trustedservices.intel.com/${paths.qe}`,
@@ -150,24 +150,24 @@ describe("Intel's service", () => {
     ]);
   });
 
-  it('is asked for nothing that is at hand, and for nothing by evidence that is none', () => {
-    expect(tdxVerifier.endorsementQueries(input.evidence, input.endorsements)).toEqual([]);
+  it('is asked for nothing that is at hand, and for nothing by evidence that is none', async () => {
+    expect(await tdxVerifier.endorsementQueries(input.evidence, input.endorsements)).toEqual([]);
     const evidence = { ...input.evidence, evidence: new Uint8Array(100) };
-    expect(tdxVerifier.endorsementQueries(evidence, none)).toEqual([]);
+    expect(await tdxVerifier.endorsementQueries(evidence, none)).toEqual([]);
   });
 
-  it('is asked for the list of the CA that issued the PCK', () => {
+  it('is asked for the list of the CA that issued the PCK', async () => {
     const processor = intelHierarchy({ pckCa: { name: 'Intel SGX PCK Processor CA' } });
     const { evidence } = tdxCase({ hierarchy: processor });
-    const [, , pckCrl] = tdxVerifier.endorsementQueries(evidence, none);
+    const [, , pckCrl] = await tdxVerifier.endorsementQueries(evidence, none);
     expect(pckCrl?.path).toBe('sgx/certification/v4/pckcrl?ca=processor&encoding=der');
   });
 
-  it('is asked for nothing by a PCK that does not name its platform', () => {
+  it('is asked for nothing by a PCK that does not name its platform', async () => {
     const pck = pckCertificate(hierarchy, { without: ['.4'] });
     const chain = pemOf(pck.certificate, pckCa.certificate, root.certificate);
     const { evidence } = tdxCase({ hierarchy, quote: { pckKey: pck.privateKey, pckChain: chain } });
-    expect(tdxVerifier.endorsementQueries(evidence, none)).toEqual([]);
+    expect(await tdxVerifier.endorsementQueries(evidence, none)).toEqual([]);
   });
 });
 

@@ -76,7 +76,7 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
 
 async function appraiseFrom(store: EndorsementStore): Promise<{ appraisal: Appraisal; deferred: number }> {
   const { endorsements, deferred } = await resolveFor(nvVerifier, evidence, endorsementSource([store]));
-  const appraisal = appraise({
+  const appraisal = await appraise({
     evidence: evidence.evidence,
     certificates: endorsements.certificates,
     documents: endorsements.documents ?? [],
@@ -124,7 +124,7 @@ it('a directory that mirrors the services suffices', async () => {
   for (const [id, xml] of Object.entries(manifests)) write(`nvidia/v1/rim/${id}`, xml);
   let documents: readonly { kind: 'nvidia-rim'; content: Uint8Array }[] = [];
   for (const round of [0, 1]) {
-    const queries = nvVerifier.endorsementQueries(evidence, { certificates: [], crls: [], documents });
+    const queries = await nvVerifier.endorsementQueries(evidence, { certificates: [], crls: [], documents });
     for (const { path } of queries.filter(({ kind }) => kind === 'ocsp')) {
       const [subject, issuer] = issued.get(hexOf(path.split('/')[3] ?? '')) ?? [];
       if (subject && issuer) write(`nvidia/${path}`, ocspResponse(subject, issuer));

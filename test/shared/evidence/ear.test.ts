@@ -53,11 +53,11 @@ describe('attestation results', () => {
     expect(Object.keys(both.submods)).toEqual(['x-snp', 'x-other']);
   });
 
-  it('has a submodule for each device, beside that of all together', () => {
+  it('has a submodule for each device, beside that of all together', async () => {
     const good = deviceOf(simulatedGpu());
     const forged = { ...good, report: Uint8Array.from(good.report) };
     forged.report.fill(1, -1);
-    const { submods } = earClaims([appraiseSnp(), appraise({ devices: [good, forged] })], context);
+    const { submods } = earClaims([appraiseSnp(), await appraise({ devices: [good, forged] })], context);
     expect(Object.keys(submods)).toEqual(['x-snp', 'x-nv-gpu', 'x-nv-gpu/GPU-0', 'x-nv-gpu/GPU-1']);
     expect(submods['x-nv-gpu']).toMatchObject({ 'ear.status': 'contraindicated' });
     expect(submods['x-nv-gpu/GPU-0']).toMatchObject({ 'muster.claims': { results: { signature: 'valid' } } });

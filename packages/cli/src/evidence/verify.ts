@@ -113,8 +113,10 @@ async function resolve(
   { clock, isForNow }: { readonly clock: Clock; readonly isForNow: boolean },
 ): ReturnType<typeof resolveFor> {
   const wanted: Pick<EvidenceVerifier, 'endorsementQueries'> = {
-    endorsementQueries: (...input) =>
-      verifier.endorsementQueries(...input).filter(({ kind }) => isForNow || !isOfTheDay(kind)),
+    endorsementQueries: async (...input) => {
+      const queries = await verifier.endorsementQueries(...input);
+      return queries.filter(({ kind }) => isForNow || !isOfTheDay(kind));
+    },
   };
   const deadline = new AbortController();
   const timer = clock.schedule(fetchTimeMs, () => deadline.abort());

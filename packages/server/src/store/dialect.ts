@@ -1,4 +1,5 @@
 import { memoized } from '@muster/shared/memo.js';
+import { Pace } from '@muster/shared/pace.js';
 import type Database from 'libsql';
 import {
   CompiledQuery,
@@ -9,7 +10,6 @@ import {
   type DialectAdapter,
   type Driver,
 } from 'kysely';
-import { Pace } from './pace.js';
 
 /** How many prepared statements are kept. */
 const maxStatements = 256;

@@ -59,7 +59,7 @@ export async function resolveFor(
     deferred: [],
   };
   for (let round = 0; round < maxRounds; round += 1) {
-    const wanted = verifier.endorsementQueries(evidence, resolution.endorsements);
+    const wanted = await verifier.endorsementQueries(evidence, resolution.endorsements);
     const queries = wanted.filter((query) => !asked.has(queryKey(query)));
     if (queries.length === 0) break;
     for (const query of queries) asked.add(queryKey(query));

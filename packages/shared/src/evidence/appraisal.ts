@@ -103,8 +103,8 @@ export interface DeviceAppraisal extends Omit<Appraisal, 'namespace' | 'devices'
 }
 
 /**
- * The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. One whose
- * cryptography is synchronous says so by `Result`; callers that do not know which they have await.
+ * The verifier of one namespace. Pure: no I/O, no clock of its own, and it never throws on hostile input. One that
+ * never has to let others have their turn says so by `Result`; callers that do not know which they have await.
  */
 export interface EvidenceVerifier<Policy = unknown, Result = Appraisal | Promise<Appraisal>> {
   readonly namespace: string;
@@ -114,6 +114,9 @@ export interface EvidenceVerifier<Policy = unknown, Result = Appraisal | Promise
    */
   readonly policySchema: z.ZodType<Policy>;
   /** The endorsements worth fetching for this evidence, given those at hand; empty when nothing more can be had. */
-  endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[];
+  endorsementQueries(
+    evidence: Evidence,
+    atHand: Endorsements,
+  ): readonly EndorsementQuery[] | Promise<readonly EndorsementQuery[]>;
   appraise(input: AppraisalInput<Policy>): Result;
 }

@@ -56,6 +56,7 @@ const commonNameOid = '2.5.4.3';
 const basicConstraintsOid = '2.5.29.19';
 const keyUsageOid = '2.5.29.15';
 const ecdsaSha256Oid = '1.2.840.10045.4.3.2';
+const ecdsaSha384Oid = '1.2.840.10045.4.3.3';
 const rsaPssOid = '1.2.840.113549.1.1.10';
 
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
@@ -154,9 +155,20 @@ export function isSignedByP256(signed: SignedData, key: KeyObject): boolean {
   return holds(signed, key, () => verify('sha256', signed.data, key, signed.signature));
 }
 
+/** Whether a signature is ECDSA with SHA-384 by this P-384 key (RFC 5758, section 3.2). */
+export function isSignedByP384(signed: SignedData, key: KeyObject): boolean {
+  if (signed.algorithm !== ecdsaSha384Oid || !isP384(key)) return false;
+  return holds(signed, key, () => verify('sha384', signed.data, key, signed.signature));
+}
+
 /** Whether a key is on the curve P-256. */
 export function isP256(key: KeyObject): boolean {
   return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+}
+
+/** Whether a key is on the curve P-384. */
+export function isP384(key: KeyObject): boolean {
+  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'secp384r1';
 }
 
 function attempt<T>(parse: () => T): T | undefined {

@@ -228,14 +228,16 @@ describe('refused machines', () => {
   });
 });
 
-it('asks for what the hardware needs', () => {
+it('asks for what the hardware needs', async () => {
   const { evidence, endorsements } = azureMachine({ quote: { nonce } });
   const nothing = { certificates: [], crls: [] };
-  const wanted = azureCvmVerifier.endorsementQueries({ namespace: 'x-az-cvm', evidence }, nothing);
+  const wanted = await azureCvmVerifier.endorsementQueries({ namespace: 'x-az-cvm', evidence }, nothing);
   expect(wanted.map(({ path }) => path)).toEqual(['vcek/v1/Milan/crl']);
-  expect(azureCvmVerifier.endorsementQueries({ namespace: 'x-az-cvm', evidence }, endorsements)).toEqual([]);
+  expect(
+    await azureCvmVerifier.endorsementQueries({ namespace: 'x-az-cvm', evidence }, endorsements),
+  ).toEqual([]);
   const garbage = { namespace: 'x-az-cvm', evidence: new Uint8Array(3) };
-  expect(azureCvmVerifier.endorsementQueries(garbage, nothing)).toEqual([]);
+  expect(await azureCvmVerifier.endorsementQueries(garbage, nothing)).toEqual([]);
 });
 
 it('an HCL report is read back as it was written, and any header byte that is changed is noticed', () => {

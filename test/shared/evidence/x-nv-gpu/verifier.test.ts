@@ -35,9 +35,9 @@ describe('a genuine GPU', () => {
   it.each([
     ['Hopper', 'GH100', 'hopper'],
     ['Blackwell', 'GB100', 'blackwell'],
-  ])('of the architecture %s is affirmed', (_name, chip, architecture) => {
+  ])('of the architecture %s is affirmed', async (_name, chip, architecture) => {
     const device = simulatedGpu({ chip });
-    const appraisal = appraise({ gpu: device, report: { opaque: { 35: Buffer.from('GB100\0') } } });
+    const appraisal = await appraise({ gpu: device, report: { opaque: { 35: Buffer.from('GB100\0') } } });
     expect(appraisal).toMatchObject({ status: 'affirming', reasons: [], unchecked: [], simulated: true });
     expect(appraisal.claims).toMatchObject({
       devices: {
@@ -59,7 +59,7 @@ describe('a genuine GPU', () => {
     expect(Object.values(appraisal.trustworthiness)).toEqual([2, 2, 2, 2]);
   });
 
-  it('is affirmed in each form that its evidence can have', () => {
+  it('is affirmed in each form that its evidence can have', async () => {
     const { report, certificates } = deviceOf(gpu);
     const pem = gpu.chain.map(
       ({ certificate }) =>
@@ -74,18 +74,18 @@ describe('a genuine GPU', () => {
     };
     const nvattest = Buffer.from(JSON.stringify({ evidences: [entry], result_code: 0 }));
     const hex = Buffer.from(`${Buffer.from(report).toString('hex')}\n`);
-    expect(appraise({ evidence: nvattest }).status).toBe('affirming');
-    expect(appraise({ evidence: Buffer.from(JSON.stringify([entry])) }).status).toBe('affirming');
-    expect(appraise({ evidence: hex, certificates }).status).toBe('affirming');
-    expect(appraise({ evidence: report, certificates }).status).toBe('affirming');
+    expect((await appraise({ evidence: nvattest })).status).toBe('affirming');
+    expect((await appraise({ evidence: Buffer.from(JSON.stringify([entry])) })).status).toBe('affirming');
+    expect((await appraise({ evidence: hex, certificates })).status).toBe('affirming');
+    expect((await appraise({ evidence: report, certificates })).status).toBe('affirming');
   });
 
-  it('is affirmed with its switch', () => {
+  it('is affirmed with its switch', async () => {
     const device = simulatedGpu({ chip: 'LS_10', name: 'switch' });
     const parts = range(0, 30).map((index) => [index + 1, measurementOf(index)] as const);
     const opaque = { 3: null, 6: Buffer.from('96.10.55.00.01\0'), 11: null };
     const bios = manifest({ version: '96.10.55.00.01', active: range(0, 30) });
-    const appraisal = appraise({
+    const appraisal = await appraise({
       devices: [deviceOf(gpu), deviceOf(device, { blocks: parts, opaque })],
       documents: [
         ...rimDocuments,
@@ -99,22 +99,22 @@ describe('a genuine GPU', () => {
     expect(Object.keys(appraisal.claims['devices'] ?? {})).toEqual(['GPU-0', 'SWITCH-0']);
   });
 
-  it('is bound to the report data, and to the CPU evidence of the same round', () => {
+  it('is bound to the report data, and to the CPU evidence of the same round', async () => {
     const reportData = new Uint8Array(64).fill(5);
     const cpu = { namespace: 'x-snp', evidence: Uint8Array.of(1, 2, 3) };
     const other = { namespace: 'x-tpm', evidence: Uint8Array.of(4) };
-    const bound = (nonce: Uint8Array, related: NvCase['input']): readonly string[] => {
+    const bound = async (nonce: Uint8Array, related: NvCase['input']): Promise<readonly string[]> => {
       const { nonce: _raw, ...input } = { nonce: undefined, reportData, ...related };
       const { evidence } = { evidence: { report: { nonce } } };
-      const given = appraise({ ...evidence, input: { ...input, nonce: undefined } as never });
+      const given = await appraise({ ...evidence, input: { ...input, nonce: undefined } as never });
       return codes(given);
     };
-    expect(bound(gpuNonce(reportData), {})).toEqual([]);
-    expect(bound(gpuNonce(reportData), { related: [other] })).toEqual([]);
-    expect(bound(gpuNonce(reportData, cpu.evidence), { related: [other, cpu] })).toEqual([]);
-    expect(bound(gpuNonce(reportData), { related: [cpu] })).toEqual(['NV_NONCE']);
-    expect(bound(gpuNonce(reportData, Uint8Array.of(9)), { related: [cpu] })).toEqual(['NV_NONCE']);
-    expect(bound(defaultNonce, {})).toEqual(['NV_NONCE']);
+    expect(await bound(gpuNonce(reportData), {})).toEqual([]);
+    expect(await bound(gpuNonce(reportData), { related: [other] })).toEqual([]);
+    expect(await bound(gpuNonce(reportData, cpu.evidence), { related: [other, cpu] })).toEqual([]);
+    expect(await bound(gpuNonce(reportData), { related: [cpu] })).toEqual(['NV_NONCE']);
+    expect(await bound(gpuNonce(reportData, Uint8Array.of(9)), { related: [cpu] })).toEqual(['NV_NONCE']);
+    expect(await bound(defaultNonce, {})).toEqual(['NV_NONCE']);
   });
 });
 
@@ -132,12 +132,12 @@ describe('form', () => {
     ['an unknown feature flag', { opaque: { 36: Buffer.of(9) } }, 'NV_MODE_INVALID'],
     ['an unknown NVDEC0 status', { opaque: { 11: Buffer.of(1) } }, 'NV_NVDEC0_STATUS'],
     ['no NVDEC0 status', { opaque: { 11: null } }, 'NV_NVDEC0_STATUS'],
-  ])('of a report with %s is refused', (_name, report, code) => {
-    const appraisal = appraise({ report });
+  ])('of a report with %s is refused', async (_name, report, code) => {
+    const appraisal = await appraise({ report });
     expect([appraisal.status, codes(appraisal)]).toEqual(['contraindicated', [code]]);
   });
 
-  it('leaves no byte before, after or missing', () => {
+  it('leaves no byte before, after or missing', async () => {
     const { report, certificates } = deviceOf(gpu);
     for (const bytes of [
       report.subarray(0, -1),
@@ -145,30 +145,30 @@ describe('form', () => {
       report.subarray(1),
       report.subarray(0, 36),
     ]) {
-      expect(appraise({ devices: [{ report: bytes, certificates }] }).status).toBe('contraindicated');
+      expect((await appraise({ devices: [{ report: bytes, certificates }] })).status).toBe('contraindicated');
     }
     expect(
-      codes(appraise({ devices: [{ report: Buffer.concat([report, Buffer.of(0)]), certificates }] })),
+      codes(await appraise({ devices: [{ report: Buffer.concat([report, Buffer.of(0)]), certificates }] })),
     ).toEqual(['NV_REPORT_MALFORMED']);
   });
 
   it.each(['', '{', '{}', '[]', '{"devices":[]}', '{"evidences":[{"evidence":"AA=="}]}', 'abc'])(
     'of the document %j is refused',
-    (text) => {
-      expect(codes(appraise({ evidence: Buffer.from(text) }))).toEqual(['NV_EVIDENCE_FORMAT']);
+    async (text) => {
+      expect(codes(await appraise({ evidence: Buffer.from(text) }))).toEqual(['NV_EVIDENCE_FORMAT']);
     },
   );
 
-  it('of too much evidence is refused', () => {
+  it('of too much evidence is refused', async () => {
     const devices = Array.from({ length: 33 }, () => deviceOf(gpu));
-    expect(codes(appraise({ devices }))).toEqual(['NV_EVIDENCE_FORMAT']);
-    expect(codes(appraise({ evidence: new Uint8Array(5_000_000) }))).toEqual(['NV_EVIDENCE_FORMAT']);
+    expect(codes(await appraise({ devices }))).toEqual(['NV_EVIDENCE_FORMAT']);
+    expect(codes(await appraise({ evidence: new Uint8Array(5_000_000) }))).toEqual(['NV_EVIDENCE_FORMAT']);
     const many = Array.from({ length: 65 }, () => rimDocument(driverRim.xml));
-    expect(codes(appraise({ documents: many }))).toEqual(['NV_RIM_EXCESSIVE']);
+    expect(codes(await appraise({ documents: many }))).toEqual(['NV_RIM_EXCESSIVE']);
   });
 
-  it('of the clock is checked', () => {
-    expect(codes(appraise({ input: { at: new Date(Number.NaN) } }))).toEqual(['NV_CLOCK_INVALID']);
+  it('of the clock is checked', async () => {
+    expect(codes(await appraise({ input: { at: new Date(Number.NaN) } }))).toEqual(['NV_CLOCK_INVALID']);
   });
 });
 
@@ -201,48 +201,48 @@ describe('the chain', () => {
     ['no firmware identifier', { fwid: null }, 'NV_FWID_MISSING'],
     ['another firmware identifier', { fwid: measurementOf(1) }, 'NV_FWID_MISMATCH'],
     ["Blackwell's other firmware identifier", { chip: 'GB100', fwid: measurementOf(1) }, 'NV_FWID_MISMATCH'],
-  ])('with %s is refused', (_name, options, code) => {
-    const appraisal = appraise({ gpu: simulatedGpu(options) });
+  ])('with %s is refused', async (_name, options, code) => {
+    const appraisal = await appraise({ gpu: simulatedGpu(options) });
     expect([appraisal.status, codes(appraisal)]).toEqual(['contraindicated', [code]]);
   });
 
-  it('of a root that nobody configured is refused', () => {
-    expect(codes(appraise({ roots: [driverRim.fingerprint] }))).toEqual(['NV_ROOT_UNTRUSTED']);
+  it('of a root that nobody configured is refused', async () => {
+    expect(codes(await appraise({ roots: [driverRim.fingerprint] }))).toEqual(['NV_ROOT_UNTRUSTED']);
     const roots = [{ namespace: 'x-snp', fingerprint: gpu.fingerprint }];
-    expect(codes(appraise({ input: { simulatedRoots: roots } }))).toEqual(['NV_ROOT_UNTRUSTED']);
+    expect(codes(await appraise({ input: { simulatedRoots: roots } }))).toEqual(['NV_ROOT_UNTRUSTED']);
   });
 
-  it('has five certificates, and is there at all', () => {
+  it('has five certificates, and is there at all', async () => {
     const { report, certificates } = deviceOf(gpu);
-    const given = (chain: readonly Uint8Array[]): readonly string[] =>
-      codes(appraise({ devices: [{ report, certificates: chain }] }));
-    expect(given(certificates.slice(0, 4))).toEqual(['NV_CHAIN_LENGTH']);
-    expect(given([...certificates, ...certificates.slice(4)])).toEqual(['NV_CHAIN_LENGTH']);
-    expect(given([Uint8Array.of(1), ...certificates.slice(1)])).toEqual(['NV_CERTIFICATE_UNREADABLE']);
-    expect(given(certificates.toReversed())).toEqual(['NV_ROOT_UNTRUSTED']);
-    expect(appraise({ evidence: report })).toMatchObject({
+    const given = async (chain: readonly Uint8Array[]): Promise<readonly string[]> =>
+      codes(await appraise({ devices: [{ report, certificates: chain }] }));
+    expect(await given(certificates.slice(0, 4))).toEqual(['NV_CHAIN_LENGTH']);
+    expect(await given([...certificates, ...certificates.slice(4)])).toEqual(['NV_CHAIN_LENGTH']);
+    expect(await given([Uint8Array.of(1), ...certificates.slice(1)])).toEqual(['NV_CERTIFICATE_UNREADABLE']);
+    expect(await given(certificates.toReversed())).toEqual(['NV_ROOT_UNTRUSTED']);
+    expect(await appraise({ evidence: report })).toMatchObject({
       status: 'none',
       reasons: [{ code: 'NV_CHAIN_MISSING' }],
     });
   });
 
-  it('must belong to the key that signed the report', () => {
-    expect(codes(appraise({ report: { key: p384Key('thief') } }))).toEqual(['NV_REPORT_SIGNATURE']);
+  it('must belong to the key that signed the report', async () => {
+    expect(codes(await appraise({ report: { key: p384Key('thief') } }))).toEqual(['NV_REPORT_SIGNATURE']);
   });
 
-  it('does not make up for a firmware identifier that the report lacks', () => {
-    expect(codes(appraise({ report: { opaque: { 20: null } } }))).toEqual(['NV_FWID_MISSING']);
+  it('does not make up for a firmware identifier that the report lacks', async () => {
+    expect(codes(await appraise({ report: { opaque: { 20: null } } }))).toEqual(['NV_FWID_MISSING']);
   });
 });
 
 describe('the nonce', () => {
-  it("is the request's: the device's own does not count", () => {
-    expect(codes(appraise({ report: { nonce: new Uint8Array(32).fill(9) } }))).toEqual(['NV_NONCE']);
-    expect(codes(appraise({ input: { nonce: new Uint8Array(32).fill(9) } }))).toEqual(['NV_NONCE']);
+  it("is the request's: the device's own does not count", async () => {
+    expect(codes(await appraise({ report: { nonce: new Uint8Array(32).fill(9) } }))).toEqual(['NV_NONCE']);
+    expect(codes(await appraise({ input: { nonce: new Uint8Array(32).fill(9) } }))).toEqual(['NV_NONCE']);
   });
 
-  it('that nobody knows stands under unchecked', () => {
-    const { unchecked, status } = appraise({ input: { nonce: undefined } as never });
+  it('that nobody knows stands under unchecked', async () => {
+    const { unchecked, status } = await appraise({ input: { nonce: undefined } as never });
     expect([status, unchecked]).toEqual(['affirming', ['nonce']]);
   });
 });
@@ -253,8 +253,8 @@ describe('manifests', () => {
   });
   const expired = { notAfter: new Date('2026-01-01T00:00:00Z') };
 
-  it('that are missing leave the result open, with what could be verified', () => {
-    const appraisal = appraise({ documents: deviceResponses });
+  it('that are missing leave the result open, with what could be verified', async () => {
+    const appraisal = await appraise({ documents: deviceResponses });
     expect([appraisal.status, codes(appraisal)]).toEqual(['none', ['NV_RIM_MISSING', 'NV_RIM_MISSING']]);
     expect(appraisal.trustworthiness).toEqual({});
     expect(appraisal.claims).toMatchObject({
@@ -270,7 +270,7 @@ describe('manifests', () => {
         },
       },
     });
-    const lax = appraise({ documents: deviceResponses, policy: { require_rims: false } });
+    const lax = await appraise({ documents: deviceResponses, policy: { require_rims: false } });
     expect([lax.status, lax.unchecked]).toEqual(['warning', ['rims']]);
   });
 
@@ -287,51 +287,53 @@ describe('manifests', () => {
     ['a changed measurement', driverRim.xml.replace(/Hash0="[0-9a-f]{2}/, 'Hash0="zz'), 'NV_RIM_SIGNATURE'],
     ['another measurement', manifest({ values: { 3: ['00'.repeat(48)] } }).xml, 'NV_MEASUREMENT_MISMATCH'],
     ['an overlap with the firmware', manifest({ active: [1, 40] }).xml, 'NV_RIM_OVERLAP'],
-  ])('with %s are refused', (_name, xml, code) => {
-    const appraisal = appraise(documents(xml, firmwareRim.xml));
+  ])('with %s are refused', async (_name, xml, code) => {
+    const appraisal = await appraise(documents(xml, firmwareRim.xml));
     expect([appraisal.status, codes(appraisal)]).toEqual(['contraindicated', [code]]);
   });
 
-  it('do not hide each other: one that fits is enough', () => {
+  it('do not hide each other: one that fits is enough', async () => {
     const bad = [
       manifest({ signer: expired }),
       manifest({ version: '1.2.3' }),
       manifest({ values: { 3: ['ab'] } }),
     ];
     const given = documents(...bad.map(({ xml }) => xml), driverRim.xml, firmwareRim.xml);
-    expect(appraise(given)).toMatchObject({ status: 'affirming', reasons: [] });
+    expect(await appraise(given)).toMatchObject({ status: 'affirming', reasons: [] });
   });
 
-  it('may allow several values for a measurement, each of its size', () => {
+  it('may allow several values for a measurement, each of its size', async () => {
     const right = measurementOf(5).toString('hex');
-    const given = (values: readonly string[]): string =>
-      appraise(documents(manifest({ values: { 5: values } }).xml, firmwareRim.xml)).status;
-    expect(given(['00'.repeat(48), right])).toBe('affirming');
-    expect(given([right.slice(2), `${right}00`])).toBe('contraindicated');
+    const given = async (values: readonly string[]): Promise<string> =>
+      (await appraise(documents(manifest({ values: { 5: values } }).xml, firmwareRim.xml))).status;
+    expect(await given(['00'.repeat(48), right])).toBe('affirming');
+    expect(await given([right.slice(2), `${right}00`])).toBe('contraindicated');
   });
 
-  it('count measurement 35 only while NVDEC0 is on', () => {
+  it('count measurement 35 only while NVDEC0 is on', async () => {
     const changed = blocks.map(
       ([index, value]) => [index, index === 36 ? measurementOf(99) : value] as const,
     );
-    expect(codes(appraise({ report: { blocks: changed } }))).toEqual(['NV_MEASUREMENT_MISMATCH']);
-    expect(appraise({ report: { blocks: changed, opaque: { 11: Buffer.of(0x55) } } }).status).toBe(
+    expect(codes(await appraise({ report: { blocks: changed } }))).toEqual(['NV_MEASUREMENT_MISMATCH']);
+    expect((await appraise({ report: { blocks: changed, opaque: { 11: Buffer.of(0x55) } } })).status).toBe(
       'affirming',
     );
     const another = blocks.map(
       ([index, value]) => [index, index === 37 ? measurementOf(99) : value] as const,
     );
     const off = { blocks: another, opaque: { 11: Buffer.of(0x55) } };
-    expect(codes(appraise({ report: off }))).toEqual(['NV_MEASUREMENT_MISMATCH']);
+    expect(codes(await appraise({ report: off }))).toEqual(['NV_MEASUREMENT_MISMATCH']);
   });
 
-  it('want every active measurement in the report', () => {
-    expect(codes(appraise({ report: { blocks: blocks.slice(0, 63) } }))).toEqual(['NV_MEASUREMENT_MISMATCH']);
+  it('want every active measurement in the report', async () => {
+    expect(codes(await appraise({ report: { blocks: blocks.slice(0, 63) } }))).toEqual([
+      'NV_MEASUREMENT_MISMATCH',
+    ]);
     const nothing = documents(
       manifest({ active: [] }).xml,
       manifest({ version: firmwareVersion, active: [] }).xml,
     );
-    expect(codes(appraise(nothing))).toEqual(['NV_MEASUREMENT_MISMATCH']);
+    expect(codes(await appraise(nothing))).toEqual(['NV_MEASUREMENT_MISMATCH']);
   });
 
   it.each<[string, (xml: string) => string]>([
@@ -347,8 +349,8 @@ describe('manifests', () => {
     ['another root element', (xml) => xml.replaceAll('SoftwareIdentity', 'Another')],
     ['two payloads', (xml) => xml.replace('<ns0:Payload>', '<ns0:Payload/><ns0:Payload>')],
     ['two Metas', (xml) => xml.replace('<ns0:Payload>', '<ns0:Meta colloquialVersion="1"/><ns0:Payload>')],
-  ])('with %s are not read', (_name, change) => {
-    const appraisal = appraise(documents(change(driverRim.xml), firmwareRim.xml));
+  ])('with %s are not read', async (_name, change) => {
+    const appraisal = await appraise(documents(change(driverRim.xml), firmwareRim.xml));
     expect(appraisal.status).toBe('contraindicated');
     expect(['NV_RIM_MALFORMED', 'NV_RIM_SIGNATURE']).toContain(codes(appraisal)[0]);
   });
@@ -358,13 +360,13 @@ describe('manifests', () => {
     ['an index twice', (xml) => xml.replace('index="1"', 'index="0"')],
     ['no index', (xml) => xml.replace(' index="1"', '')],
     ['an active that is neither', (xml) => xml.replace('active="True"', 'active="maybe"')],
-  ])('that are signed with %s are refused', (_name, before) => {
-    expect(codes(appraise(documents(manifest({ before }).xml, firmwareRim.xml)))).toEqual([
+  ])('that are signed with %s are refused', async (_name, before) => {
+    expect(codes(await appraise(documents(manifest({ before }).xml, firmwareRim.xml)))).toEqual([
       'NV_RIM_MALFORMED',
     ]);
   });
 
-  it('cannot be wrapped: what is signed must be what is read', () => {
+  it('cannot be wrapped: what is signed must be what is read', async () => {
     const { xml } = driverRim;
     const signature = /<ds:Signature .*<\/ds:Signature>/s.exec(xml)?.[0] ?? '';
     const evil = xml.replace(signature, '').replace(/Hash0="[0-9a-f]{96}"/, `Hash0="${'00'.repeat(48)}"`);
@@ -388,15 +390,15 @@ describe('manifests', () => {
       evil,
     ];
     for (const candidate of wrapped) {
-      const appraisal = appraise(documents(candidate, firmwareRim.xml));
+      const appraisal = await appraise(documents(candidate, firmwareRim.xml));
       expect(appraisal.status).toBe('contraindicated');
     }
   });
 
-  it('must be of a signer that the policy allows', () => {
+  it('must be of a signer that the policy allows', async () => {
     const allowed = { rim_signers: ['Simulated RIM Signer'] };
-    expect(appraise({ policy: allowed }).status).toBe('affirming');
-    expect(codes(appraise({ policy: { rim_signers: ['Another'] } }))).toEqual([
+    expect((await appraise({ policy: allowed })).status).toBe('affirming');
+    expect(codes(await appraise({ policy: { rim_signers: ['Another'] } }))).toEqual([
       'NV_RIM_SIGNER',
       'NV_RIM_SIGNER',
     ]);
@@ -434,35 +436,38 @@ describe('revocation', () => {
       'NV_OCSP_SIGNATURE',
     ],
     ['not told at all', Uint8Array.of(1, 2, 3), 'NV_OCSP_UNREADABLE'],
-  ])('of a device certificate that is %s is refused', (_name, response, code) => {
-    const appraisal = appraise(withResponse(response));
+  ])('of a device certificate that is %s is refused', async (_name, response, code) => {
+    const appraisal = await appraise(withResponse(response));
     expect([appraisal.status, codes(appraisal)]).toEqual(['contraindicated', [code]]);
   });
 
-  it('of a manifest signer counts as well', () => {
+  it('of a manifest signer counts as well', async () => {
     const revoked = {
       kind: 'ocsp' as const,
       content: ocspResponse(rimSigner, rimAuthority, { status: 'revoked' }),
     };
-    const appraisal = appraise({ documents: [...rimDocuments, ...deviceResponses, revoked] });
+    const appraisal = await appraise({ documents: [...rimDocuments, ...deviceResponses, revoked] });
     expect(new Set(codes(appraisal))).toEqual(new Set(['NV_CERTIFICATE_REVOKED']));
   });
 
-  it('is told by the issuer itself, by other hash functions, and a good answer does not hide a revocation', () => {
-    expect(appraise(withResponse(ocspResponse(own, ica, { responder: ica, hash: 'sha1' }))).status).toBe(
-      'affirming',
-    );
+  it('is told by the issuer itself, by other hash functions, and a good answer does not hide a revocation', async () => {
+    expect(
+      (await appraise(withResponse(ocspResponse(own, ica, { responder: ica, hash: 'sha1' })))).status,
+    ).toBe('affirming');
     const both = withResponse(ocspResponse(own, ica, { status: 'revoked', hash: 'sha256' }));
     const good = { kind: 'ocsp' as const, content: ocspResponse(own, ica) };
-    expect(codes(appraise({ documents: [good, ...(both.documents ?? [])] }))).toEqual([
+    expect(codes(await appraise({ documents: [good, ...(both.documents ?? [])] }))).toEqual([
       'NV_CERTIFICATE_REVOKED',
     ]);
   });
 
-  it('that nobody knows of leaves the result open, or stands under unchecked', () => {
+  it('that nobody knows of leaves the result open, or stands under unchecked', async () => {
     const documents = rimDocuments;
-    expect(appraise({ documents })).toMatchObject({ status: 'none', reasons: [{ code: 'NV_OCSP_MISSING' }] });
-    const optional = appraise({ documents, policy: { revocation: 'optional' } });
+    expect(await appraise({ documents })).toMatchObject({
+      status: 'none',
+      reasons: [{ code: 'NV_OCSP_MISSING' }],
+    });
+    const optional = await appraise({ documents, policy: { revocation: 'optional' } });
     expect([optional.status, optional.unchecked]).toEqual(['affirming', ['ocsp']]);
   });
 });
@@ -471,8 +476,8 @@ describe('several devices', () => {
   const second = simulatedGpu({ name: 'two' });
   const documents = [...rimDocuments, ...deviceResponses, ...goodResponses(second.chain, 1)];
 
-  it('are each appraised, and named in the reasons', () => {
-    const good = appraise({
+  it('are each appraised, and named in the reasons', async () => {
+    const good = await appraise({
       devices: [deviceOf(gpu), deviceOf(second)],
       documents,
       policy: { gpus: { exactly: 2 } },
@@ -482,26 +487,57 @@ describe('several devices', () => {
       ['GPU-0', 'GPU-1'],
     ]);
     const bad = deviceOf(second, { nonce: new Uint8Array(32) });
-    const mixed = appraise({ devices: [deviceOf(gpu), bad], documents });
+    const mixed = await appraise({ devices: [deviceOf(gpu), bad], documents });
     expect(mixed).toMatchObject({
       status: 'contraindicated',
       reasons: [{ code: 'NV_NONCE', path: 'GPU-1' }],
     });
   });
 
-  it('are not one device twice', () => {
+  it('are not one device twice', async () => {
     const again = deviceOf(gpu, { opaque: { 36: Buffer.of(0) } });
     for (const devices of [
       [deviceOf(gpu), deviceOf(gpu)],
       [deviceOf(gpu), again],
     ]) {
-      expect(codes(appraise({ devices, documents }))).toEqual(['NV_DEVICE_REPEATED']);
+      expect(codes(await appraise({ devices, documents }))).toEqual(['NV_DEVICE_REPEATED']);
     }
     const restarted = simulatedGpu({ certificates: [{ key: p384Key('another firmware') }] });
     const devices = [deviceOf(gpu), { ...deviceOf(restarted), report: spdmReport(restarted) }];
-    expect(appraise({ devices, documents }).reasons).toMatchObject([
+    expect((await appraise({ devices, documents })).reasons).toMatchObject([
       { code: 'NV_DEVICE_REPEATED', path: 'GPU-1', message: 'GPU-1 is the same device as GPU-0.' },
     ]);
+  });
+});
+
+describe('what is remembered', () => {
+  it('leaves times and revocation to every appraisal', async () => {
+    expect((await appraise()).status).toBe('affirming');
+    expect(codes(await appraise({ input: { at: new Date('2027-06-01T00:00:00Z') } }))).toContain(
+      'NV_OCSP_EXPIRED',
+    );
+    const revoked = {
+      kind: 'ocsp' as const,
+      content: ocspResponse(rimSigner, rimAuthority, { status: 'revoked' }),
+    };
+    const documents = [...rimDocuments, ...deviceResponses, revoked];
+    expect(codes(await appraise({ documents }))).toContain('NV_CERTIFICATE_REVOKED');
+    expect((await appraise()).status).toBe('affirming');
+  });
+
+  it('or not, others have their turn while many devices are verified', async () => {
+    const gpus = range(1, 8).map((index) => simulatedGpu({ name: `patient ${index}` }));
+    const documents = [...rimDocuments, ...gpus.flatMap(({ chain }) => goodResponses(chain, 1))];
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const { status } = await appraise({ devices: gpus.map((each) => deviceOf(each)), documents });
+    isOver = true;
+    expect([status, turns > 1]).toEqual(['affirming', true]);
   });
 });
 
@@ -532,11 +568,11 @@ describe('the policy', () => {
       { report: { opaque: { 36: Buffer.of(2) } } },
     ],
     ['devtools', {}, 'NV_DEVTOOLS', { settings: devtools }],
-  ])('field %s can refuse (%j)', (field, policy, code, given = {}) => {
-    const appraisal = appraise({ ...given, policy });
+  ])('field %s can refuse (%j)', async (field, policy, code, given = {}) => {
+    const appraisal = await appraise({ ...given, policy });
     expect([appraisal.status, codes(appraisal)]).toEqual(['contraindicated', [code]]);
     if (field === 'devtools') return;
-    const softened = appraise({ ...given, policy: { ...policy, warn_on: [field] } });
+    const softened = await appraise({ ...given, policy: { ...policy, warn_on: [field] } });
     expect([softened.status, codes(softened)]).toEqual(['warning', [code]]);
     expect(Object.values(softened.trustworthiness)).toContain(32);
   });
@@ -546,7 +582,7 @@ describe('the policy', () => {
     [{ minimum_driver: '560.9.99', minimum_firmware: { GH100: '97.00.0a.00.02', GB100: 'FF.00.00.00.00' } }],
     [{ protected_pcie: 'required' }, { report: { opaque: { 21: Buffer.of(0xaa) } } }],
     [{ devtools: true }, { settings: devtools }],
-  ])('can be met: %j', (policy, given = {}) => {
-    expect(appraise({ ...given, policy })).toMatchObject({ status: 'affirming', reasons: [] });
+  ])('can be met: %j', async (policy, given = {}) => {
+    expect(await appraise({ ...given, policy })).toMatchObject({ status: 'affirming', reasons: [] });
   });
 });

@@ -287,9 +287,9 @@ it.each([
   expect(tpmVerifier.policySchema.safeParse(policy).success).toBe(false);
 });
 
-it('asks for no endorsements', () => {
+it('asks for no endorsements', async () => {
   const { evidence, endorsements } = tpmCase();
-  expect(tpmVerifier.endorsementQueries(evidence, endorsements)).toEqual([]);
+  expect(await tpmVerifier.endorsementQueries(evidence, endorsements)).toEqual([]);
 });
 
 /** A copy with one bit changed. */

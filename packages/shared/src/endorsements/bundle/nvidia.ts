@@ -1,7 +1,6 @@
-import { isSignedByP384 } from '../../evidence/x-nv-gpu/chain.js';
 import { parseOcspResponse } from '../../evidence/x-nv-gpu/ocsp.js';
 import { verifyRim } from '../../evidence/x-nv-gpu/rim-trust.js';
-import type { VendorCertificate } from '../../evidence/x509.js';
+import { isSignedByP384, type VendorCertificate } from '../../evidence/x509.js';
 import type { Reason } from '../../reasons.js';
 import { outOfTime, untrusted, type Answer, type AnswerCheck, type CheckOptions } from './answer.js';
 

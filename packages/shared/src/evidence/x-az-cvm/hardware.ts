@@ -1,5 +1,5 @@
 import { reason, type Reason } from '../../reasons.js';
-import type { Appraisal, AppraisalInput, EndorsementQuery, Endorsements, Evidence } from '../appraisal.js';
+import type { Appraisal, AppraisalInput, Endorsements, Evidence, EvidenceVerifier } from '../appraisal.js';
 import { parseCertificate, splitCertificates } from '../x509.js';
 import { productOfCertificate } from '../x-snp/chip-certificate.js';
 import { snpVerifier } from '../x-snp/verifier.js';
@@ -68,7 +68,7 @@ export function hardwareQueries(
   azure: AzureEvidence,
   hcl: HclReport,
   atHand: Endorsements,
-): readonly EndorsementQuery[] {
+): ReturnType<EvidenceVerifier['endorsementQueries']> {
   const found = hardwareEvidence(azure, hcl, atHand);
   if (found === undefined) return [];
   const verifier = hcl.tee === 'snp' ? snpVerifier : tdxVerifier;

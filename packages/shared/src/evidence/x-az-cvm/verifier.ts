@@ -3,7 +3,6 @@ import { reason, type Reason } from '../../reasons.js';
 import type {
   Appraisal,
   AppraisalInput,
-  EndorsementQuery,
   Endorsements,
   Evidence,
   EvidenceVerifier,
@@ -139,7 +138,10 @@ function vector(
   return { ...hardware, ...raised };
 }
 
-function endorsementQueries(evidence: Evidence, atHand: Endorsements): readonly EndorsementQuery[] {
+function endorsementQueries(
+  evidence: Evidence,
+  atHand: Endorsements,
+): ReturnType<EvidenceVerifier['endorsementQueries']> {
   const parsed = parseEvidence(evidence.evidence);
   const hcl = parsed === undefined ? undefined : parseHclReport(parsed.hcl_report);
   return parsed === undefined || hcl === undefined ? [] : hardwareQueries(parsed, hcl, atHand);

@@ -1,7 +1,7 @@
-import { verify, type KeyObject } from 'node:crypto';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { BasicConstraints, KeyUsage, KeyUsageFlags } from '@peculiar/asn1-x509';
-import type { SignedData, VendorCertificate } from '../x509.js';
+import { perObject } from '../../memo.js';
+import { isP384, isSignedByP384, type VendorCertificate } from '../x509.js';
 
 /** What is wrong with a chain, and with which certificate of it: 0 is the end entity's. */
 export interface ChainFault {
@@ -10,7 +10,6 @@ export interface ChainFault {
   readonly certificate: VendorCertificate;
 }
 
-const ecdsaSha384Oid = '1.2.840.10045.4.3.3';
 const keyUsageOid = '2.5.29.15';
 const basicConstraintsOid = '2.5.29.19';
 
@@ -27,16 +26,6 @@ const understoodExtensions = new Set([
   '2.23.133.5.4.1.1',
   '2.23.133.5.4.4',
 ]);
-
-/** Whether a key is on the curve P-384. */
-export function isP384(key: KeyObject): boolean {
-  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'secp384r1';
-}
-
-/** Whether a signature is ECDSA with SHA-384 by this P-384 key (RFC 5758, section 3.2). */
-export function isSignedByP384({ algorithm, data, signature }: SignedData, key: KeyObject): boolean {
-  return algorithm === ecdsaSha384Oid && isP384(key) && verify('sha384', data, key, signature);
-}
 
 /**
  * Checks a chain, the end entity's certificate first and a trusted root last: each is issued and signed by the next, is
@@ -76,23 +65,22 @@ export function useFault(certificate: VendorCertificate, index: number): 'constr
   const isFit =
     index === 0
       ? maySign(certificate)
-      : certificate.mayIssueCertificates && allowsBelow(certificate, index - 1);
+      : certificate.mayIssueCertificates && index - 1 <= pathLength(certificate);
   return isFit ? undefined : 'constraints';
 }
 
 /** Whether a certificate's key may sign data: keyUsage, where it is there, says digitalSignature. */
-function maySign({ extensions }: VendorCertificate): boolean {
+const maySign = perObject(({ extensions }: VendorCertificate): boolean => {
   const usage = extensions.get(keyUsageOid);
   return (
     usage === undefined ||
     (AsnConvert.parse(usage, KeyUsage).toNumber() & KeyUsageFlags.digitalSignature) !== 0
   );
-}
+});
 
-/** Whether pathLenConstraint, where it is there, allows so many intermediate certificates below. */
-function allowsBelow({ extensions }: VendorCertificate, intermediates: number): boolean {
+/** How many intermediate certificates may be below a certificate: pathLenConstraint, where it is there. */
+const pathLength = perObject(({ extensions }: VendorCertificate): number => {
   const constraints = extensions.get(basicConstraintsOid);
-  if (constraints === undefined) return false;
-  const { pathLenConstraint } = AsnConvert.parse(constraints, BasicConstraints);
-  return pathLenConstraint === undefined || intermediates <= pathLenConstraint;
-}
+  if (constraints === undefined) return -1;
+  return AsnConvert.parse(constraints, BasicConstraints).pathLenConstraint ?? Infinity;
+});

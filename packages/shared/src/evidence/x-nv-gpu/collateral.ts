@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import type { Pace } from '../../pace.js';
+import type { EndorsementDocument } from '../appraisal.js';
 import { ocspExpiry } from './ocsp.js';
 import { readRim } from './rim.js';
 
@@ -28,6 +30,28 @@ export function readOcspResponse(bytes: Uint8Array): NvCollateral | undefined {
     : bytes;
   const expiresAt = ocspExpiry(content);
   return expiresAt && { content, expiresAt };
+}
+
+/** The contents of the documents of one kind. */
+export function contentsOf(
+  documents: readonly EndorsementDocument[] = [],
+  kind: EndorsementDocument['kind'],
+): readonly Uint8Array[] {
+  return documents.filter((document) => document.kind === kind).map(({ content }) => content);
+}
+
+/** Reads one thing after the other, and lets others have their turn between. */
+export async function readEach<Input, Output>(
+  inputs: readonly Input[],
+  read: (input: Input) => Output,
+  pace: Pace,
+): Promise<readonly Output[]> {
+  const outputs: Output[] = [];
+  for (const input of inputs) {
+    await pace.step();
+    outputs.push(read(input));
+  }
+  return outputs;
 }
 
 function fromAnswer(bytes: Uint8Array): Uint8Array | undefined {

@@ -1,8 +1,7 @@
 import { verify } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
 import type { Json } from '../appraisal.js';
-import type { VendorCertificate } from '../x509.js';
-import { isP384 } from './chain.js';
+import { isP384, type VendorCertificate } from '../x509.js';
 import { deviceClaims } from './claims.js';
 import { proveDevice, type ProvenDevice } from './device-chain.js';
 import type { DeviceEvidence } from './document.js';

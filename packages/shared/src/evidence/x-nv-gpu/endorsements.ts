@@ -1,5 +1,7 @@
+import { Pace } from '../../pace.js';
 import type { EndorsementQuery, Endorsements, Evidence } from '../appraisal.js';
 import { parseCertificate, type VendorCertificate } from '../x509.js';
+import { contentsOf, readEach } from './collateral.js';
 import { chipOf } from './device-chain.js';
 import { rimDemands, statusSubjects } from './device.js';
 import { readDocument, type DeviceEvidence } from './document.js';
@@ -20,17 +22,18 @@ const switchBoard = '5612_0002_890';
  * the RIM service, and the status of the certificates of devices and manifests, from the OCSP service. What is at hand
  * is not asked for again.
  */
-export function nvEndorsementQueries(
+export async function nvEndorsementQueries(
   { evidence }: Evidence,
-  { certificates, documents = [] }: Endorsements,
-): readonly EndorsementQuery[] {
+  { certificates, documents }: Endorsements,
+): Promise<readonly EndorsementQuery[]> {
+  const pace = new Pace();
+  pace.begin();
   const document = readDocument(evidence);
   if ('code' in document) return [];
-  const contents = (kind: string): readonly Uint8Array[] =>
-    documents.filter((entry) => entry.kind === kind).map(({ content }) => content);
-  const rims = contents('nvidia-rim').map(readRim);
-  const answers = contents('ocsp').flatMap((der) => parseOcspResponse(der) ?? []);
-  const devices = document.devices.map((device) => describe(device, certificates));
+  const rims = await readEach(contentsOf(documents, 'nvidia-rim'), readRim, pace);
+  const answers = await readEach(contentsOf(documents, 'ocsp'), parseOcspResponse, pace);
+  const devices = await readEach(document.devices, (device) => describe(device, certificates), pace);
+  const known = answers.flatMap((some) => some ?? []);
   const subjects = [
     ...devices.flatMap(({ chain }) => statusSubjects(chain, 1)),
     ...rims.flatMap((rim) => ('chain' in rim ? statusSubjects(rim.chain, 0) : [])),
@@ -40,7 +43,7 @@ export function nvEndorsementQueries(
       rimPaths(chip, fields, rims).map((path) => [path, 'nvidia-rim'] as const),
     ),
     ...subjects
-      .filter((subject) => !isAnswered(subject, answers))
+      .filter((subject) => !isAnswered(subject, known))
       .map((subject) => [ocspPath(subject), 'ocsp'] as const),
   ]);
   return [...paths].slice(0, maxQueries).map(([path, kind]) => ({ vendor: 'nvidia', kind, path }));

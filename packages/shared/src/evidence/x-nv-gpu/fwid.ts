@@ -1,4 +1,5 @@
 import { Constructed, fromBER, ObjectIdentifier, OctetString, Sequence } from 'asn1js';
+import { perObject } from '../../memo.js';
 import type { VendorCertificate } from '../x509.js';
 
 /** TCG DICE, DiceTcbInfo: a sequence of firmware identifiers among other things. Blackwell has it. */
@@ -15,13 +16,13 @@ const fwidsTag = 6;
  * The digest of the firmware that a device certificate was issued for; undefined when it names none. For a certificate
  * whose chain holds.
  */
-export function certificateFwid({ extensions }: VendorCertificate): Uint8Array | undefined {
+export const certificateFwid = perObject(({ extensions }: VendorCertificate): Uint8Array | undefined => {
   const tcbInfo = extensions.get(tcbInfoOid);
   if (tcbInfo !== undefined) return readTcbInfo(tcbInfo);
   const composite = extensions.get(compositeDeviceIdOid);
   if (composite === undefined) return undefined;
   return readTcbInfo(composite) ?? (composite.length > fwidLength ? composite.slice(-fwidLength) : undefined);
-}
+});
 
 /** The first firmware identifier of DiceTcbInfo (TCG DICE Attestation Architecture, section 6.1.1). */
 function readTcbInfo(der: Uint8Array): Uint8Array | undefined {

@@ -8,10 +8,12 @@ import {
 } from '@peculiar/asn1-ocsp';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { ExtendedKeyUsage, SubjectPublicKeyInfo } from '@peculiar/asn1-x509';
+import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
+import { remembered } from '../remember.js';
 import { select, type Check } from '../select.js';
-import { parseCertificate, type SignedData, type VendorCertificate } from '../x509.js';
-import { isSignedByP384, linkFault, useFault } from './chain.js';
+import { isSignedByP384, parseCertificate, type SignedData, type VendorCertificate } from '../x509.js';
+import { linkFault, useFault } from './chain.js';
 
 /** A certificate whose status is asked for, and the one that issued it. */
 export interface StatusSubject {
@@ -22,8 +24,18 @@ export interface StatusSubject {
 /** What the responses at hand say about a certificate. */
 export type StatusOutcome = 'good' | 'absent' | Reason;
 
+/** How requests and responses name a certificate (RFC 6960, section 4.1.1, CertID), in lower-case hex. */
+interface CertificateName {
+  /** Digests of the issuer's name and of its key. */
+  readonly nameHash: string;
+  readonly keyHash: string;
+  readonly serial: string;
+}
+
 /** What a responder says of one certificate (RFC 6960, section 4.2.1). Nothing in it is trusted yet. */
 export interface OcspAnswer {
+  /** The certificate that it is about, and the hash function by which it is named; undefined for an unknown one. */
+  readonly subject: CertificateName & { readonly hash: HashName | undefined };
   readonly response: SingleResponse;
   readonly hasCriticalExtensions: boolean;
   readonly responders: readonly VendorCertificate[];
@@ -34,14 +46,18 @@ const ocspSigningOid = '1.3.6.1.5.5.7.3.9';
 const extendedKeyUsageOid = '2.5.29.37';
 const maxBytes = 32 * 1024;
 const maxResponders = 4;
+/** Responses that are kept as they were read: those of a few dozen machines. */
+const rememberedResponses = 512;
 
 /** The hash functions that name issuers in responses. */
-const hashNames: Readonly<Record<string, string>> = {
-  '1.3.14.3.2.26': 'sha1',
-  '2.16.840.1.101.3.4.2.1': 'sha256',
-  '2.16.840.1.101.3.4.2.2': 'sha384',
-  '2.16.840.1.101.3.4.2.3': 'sha512',
-};
+const hashNames = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
+type HashName = (typeof hashNames)[number];
+const hashOids = new Map<string, HashName>([
+  ['1.3.14.3.2.26', 'sha1'],
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
 
 /** When a response is superseded, its nextUpdate; undefined when it is not readable or does not say. */
 export function ocspExpiry(der: Uint8Array): Date | undefined {
@@ -62,7 +78,7 @@ export function certificateStatus(
   answers: readonly OcspAnswer[],
   at: Date,
 ): StatusOutcome {
-  const about = answers.filter(({ response }) => isAbout(response, { certificate, issuer }));
+  const about = answers.filter((answer) => isAbout(answer, { certificate, issuer }));
   const current = select(about, [
     ({ response }) => (response.thisUpdate <= at ? undefined : reason('NV_OCSP_NOT_YET_VALID')),
     ({ response: { nextUpdate } }) =>
@@ -77,16 +93,12 @@ export function certificateStatus(
 
 /** Whether one of the answers is about a certificate, whatever it says. */
 export function isAnswered(subject: StatusSubject, answers: readonly OcspAnswer[]): boolean {
-  return answers.some(({ response }) => isAbout(response, subject));
+  return answers.some((answer) => isAbout(answer, subject));
 }
 
-/** How a request names a certificate (RFC 6960, section 4.1.1, CertID): SHA-384 of issuer name and key, and the serial. */
-export function certificateId({ certificate, issuer }: StatusSubject): {
-  readonly nameHash: string;
-  readonly keyHash: string;
-  readonly serial: string;
-} {
-  return { ...issuerHashes(issuer, 'sha384'), serial: evenHex(certificate.serial) };
+/** How a request names a certificate: by SHA-384. */
+export function certificateId({ certificate, issuer }: StatusSubject): CertificateName {
+  return { ...issuerHashes(issuer).sha384, serial: evenHex(certificate.serial) };
 }
 
 function statusCheck({ commonName }: VendorCertificate): Check<OcspAnswer> {
@@ -100,7 +112,9 @@ function statusCheck({ commonName }: VendorCertificate): Check<OcspAnswer> {
 }
 
 /** Reads an OCSP response, DER: an answer for each certificate that it is about. Undefined when it is none, or a failure. */
-export function parseOcspResponse(der: Uint8Array): readonly OcspAnswer[] | undefined {
+export const parseOcspResponse = remembered(readOcspResponse, rememberedResponses, maxBytes);
+
+function readOcspResponse(der: Uint8Array): readonly OcspAnswer[] | undefined {
   if (der.length > maxBytes) return undefined;
   try {
     const { responseStatus, responseBytes } = AsnConvert.parse(der, OCSPResponse);
@@ -118,6 +132,7 @@ export function parseOcspResponse(der: Uint8Array): readonly OcspAnswer[] | unde
       (certificate) => parseCertificate(new Uint8Array(AsnConvert.serialize(certificate))) ?? [],
     );
     return tbsResponseData.responses.map((response) => ({
+      subject: readSubject(response),
       response,
       hasCriticalExtensions: [tbsResponseData.responseExtensions, response.singleExtensions].some(
         (extensions) => extensions?.some(({ critical }) => critical),
@@ -130,47 +145,50 @@ export function parseOcspResponse(der: Uint8Array): readonly OcspAnswer[] | unde
   }
 }
 
-function isAbout({ certID }: SingleResponse, { certificate, issuer }: StatusSubject): boolean {
-  const hash = hashNames[certID.hashAlgorithm.algorithm];
-  if (hash === undefined) return false;
-  const { nameHash, keyHash } = issuerHashes(issuer, hash);
-  const serial = Buffer.from(certID.serialNumber)
-    .toString('hex')
-    .replace(/^0+(?=.)/, '');
-  return (
-    serial === certificate.serial &&
-    Buffer.from(certID.issuerNameHash.buffer).toString('hex') === nameHash &&
-    Buffer.from(certID.issuerKeyHash.buffer).toString('hex') === keyHash
-  );
-}
-
-function issuerHashes(
-  { subject, publicKey }: VendorCertificate,
-  hash: string,
-): { readonly nameHash: string; readonly keyHash: string } {
-  const spki = AsnConvert.parse(publicKey.export({ type: 'spki', format: 'der' }), SubjectPublicKeyInfo);
-  const digest = (bytes: Uint8Array): string => createHash(hash).update(bytes).digest('hex');
+function readSubject({ certID }: SingleResponse): OcspAnswer['subject'] {
+  const hex = (bytes: ArrayBuffer): string => Buffer.from(bytes).toString('hex');
   return {
-    nameHash: digest(Buffer.from(subject, 'hex')),
-    keyHash: digest(new Uint8Array(spki.subjectPublicKey)),
+    hash: hashOids.get(certID.hashAlgorithm.algorithm),
+    nameHash: hex(certID.issuerNameHash.buffer),
+    keyHash: hex(certID.issuerKeyHash.buffer),
+    serial: hex(certID.serialNumber).replace(/^0+(?=.)/, ''),
   };
 }
 
-/** Signed by the issuer itself, or by a responder whose certificate the issuer signed (RFC 6960, section 4.2.2.2). */
-function isAuthentic({ signed, responders }: OcspAnswer, issuer: VendorCertificate, at: Date): boolean {
-  const delegates = responders.filter(
-    (responder) =>
-      maySignResponses(responder) &&
-      linkFault(responder, issuer, at) === undefined &&
-      useFault(responder, 0) === undefined,
-  );
-  return [issuer, ...delegates].some(({ publicKey }) => isSignedByP384(signed, publicKey));
+function isAbout({ subject }: OcspAnswer, { certificate, issuer }: StatusSubject): boolean {
+  if (subject.hash === undefined || subject.serial !== certificate.serial) return false;
+  const { nameHash, keyHash } = issuerHashes(issuer)[subject.hash];
+  return subject.nameHash === nameHash && subject.keyHash === keyHash;
 }
 
-function maySignResponses({ extensions }: VendorCertificate): boolean {
+/** The digests that name an issuer, by hash function. */
+const issuerHashes = perObject(({ subject, publicKey }: VendorCertificate) => {
+  const spki = AsnConvert.parse(publicKey.export({ type: 'spki', format: 'der' }), SubjectPublicKeyInfo);
+  const [name, key] = [Buffer.from(subject, 'hex'), new Uint8Array(spki.subjectPublicKey)];
+  return Object.fromEntries(
+    hashNames.map((hash) => {
+      const digest = (bytes: Uint8Array): string => createHash(hash).update(bytes).digest('hex');
+      return [hash, { nameHash: digest(name), keyHash: digest(key) }];
+    }),
+  ) as Readonly<Record<HashName, Omit<CertificateName, 'serial'>>>;
+});
+
+/** Signed by the issuer itself, or by a responder whose certificate the issuer signed (RFC 6960, section 4.2.2.2). */
+function isAuthentic({ signed, responders }: OcspAnswer, issuer: VendorCertificate, at: Date): boolean {
+  const isDelegate = (responder: VendorCertificate): boolean =>
+    maySignResponses(responder) &&
+    linkFault(responder, issuer, at) === undefined &&
+    useFault(responder, 0) === undefined;
+  return (
+    responders.some((responder) => isDelegate(responder) && isSignedByP384(signed, responder.publicKey)) ||
+    isSignedByP384(signed, issuer.publicKey)
+  );
+}
+
+const maySignResponses = perObject(({ extensions }: VendorCertificate): boolean => {
   const usage = extensions.get(extendedKeyUsageOid);
   return usage !== undefined && [...AsnConvert.parse(usage, ExtendedKeyUsage)].includes(ocspSigningOid);
-}
+});
 
 function evenHex(hex: string): string {
   return hex.length % 2 === 0 ? hex : `0${hex}`;

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
+import { remembered } from '../remember.js';
 import { parseCertificate, type VendorCertificate } from '../x509.js';
 import { dsigNamespace, findSignature, signedContent } from './rim-signature.js';
-import { attribute, children, elements, parseXml, type XmlElement } from './xml.js';
+import { attribute, children, elements, maxXmlBytes, parseXml, type XmlElement } from './xml.js';
 
 const swidNamespace = 'http://standards.iso.org/iso/19770/-2/2015/schema.xsd';
 const hashNamespace = 'http://www.w3.org/2001/04/xmlenc#sha384';
@@ -47,10 +47,7 @@ const maxIndex = 253;
 const maxAlternatives = 64;
 const maxSize = 1024;
 const maxCertificates = 8;
-const maxRemembered = 64;
-
-/** Readings by the digest of the document. A reading depends on nothing else, so one is as good as another. */
-const remembered = new Map<string, RimReading>();
+const rememberedManifests = 64;
 
 /** Thrown inside the reader, and turned into a reason at its border. */
 class Malformed extends Error {}
@@ -59,16 +56,7 @@ class Malformed extends Error {}
  * Reads a manifest: its XML is safe and well-formed. What is signed is read from nothing but the part that its one
  * signature covers, which must be all of it. The dates and the issuers of the certificates are not checked here.
  */
-export function readRim(bytes: Uint8Array): RimReading {
-  const digest = createHash('sha256').update(bytes).digest('hex');
-  const known = remembered.get(digest);
-  if (known !== undefined) return known;
-  const reading = read(bytes);
-  const [oldest] = remembered.keys();
-  if (remembered.size >= maxRemembered && oldest !== undefined) remembered.delete(oldest);
-  remembered.set(digest, reading);
-  return reading;
-}
+export const readRim = remembered(read, rememberedManifests, maxXmlBytes);
 
 function read(bytes: Uint8Array): RimReading {
   try {

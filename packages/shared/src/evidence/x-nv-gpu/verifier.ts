@@ -1,5 +1,7 @@
+import { Pace } from '../../pace.js';
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier } from '../appraisal.js';
+import { contentsOf, readEach } from './collateral.js';
 import { appraiseDevice, type DeviceFindings } from './device.js';
 import { deviceAppraisal, softIn, tier } from './device-appraisal.js';
 import type { ProvenDevice } from './device-chain.js';
@@ -20,35 +22,42 @@ const maxOcspResponses = 512;
 type Input = AppraisalInput<NvPolicy>;
 
 /** The verifier of NVIDIA GPUs and their switches. docs/namespaces/x-nv-gpu.md says what it proves. */
-export const nvVerifier: EvidenceVerifier<NvPolicy, Appraisal> = {
+export const nvVerifier: EvidenceVerifier<NvPolicy, Promise<Appraisal>> = {
   namespace,
   policySchema: nvPolicySchema,
   endorsementQueries: nvEndorsementQueries,
   appraise,
 };
 
-/** Appraises every device of a machine, and then the machine as a whole. One bad device is a bad machine. */
-function appraise(input: Input): Appraisal {
+/**
+ * Appraises every device of a machine, and then the machine as a whole. One bad device is a bad machine. Others have
+ * their turn of the event loop between documents and between devices: a machine has up to dozens of both.
+ */
+async function appraise(input: Input): Promise<Appraisal> {
+  const pace = new Pace();
+  pace.begin();
   if (Number.isNaN(input.at.getTime())) return refused(reason('NV_CLOCK_INVALID'));
   const document = readDocument(input.evidence.evidence);
   if ('code' in document) return refused(document);
-  const collateral = readCollateral(input);
+  const collateral = await readCollateral(input, pace);
   if ('code' in collateral) return refused(collateral);
 
   const { policy, at, simulatedRoots, endorsements } = input;
   const nonce = expectedNonce(input);
-  const findings = document.devices.map((evidence) =>
-    appraiseDevice({
-      evidence,
-      certificates: endorsements.certificates,
-      ...collateral,
-      nonce,
-      policy,
-      at,
-      simulatedRoots: simulatedRoots
-        .filter((root) => root.namespace === namespace)
-        .map(({ fingerprint }) => fingerprint),
-    }),
+  const common = {
+    certificates: endorsements.certificates,
+    ...collateral,
+    nonce,
+    policy,
+    at,
+    simulatedRoots: simulatedRoots
+      .filter((root) => root.namespace === namespace)
+      .map(({ fingerprint }) => fingerprint),
+  };
+  const findings = await readEach(
+    document.devices,
+    (evidence) => appraiseDevice({ evidence, ...common }),
+    pace,
   );
   const devices = findings.flatMap(({ device }) => device ?? []);
   const isGenuine = devices.length === findings.length;
@@ -123,17 +132,17 @@ function expectedNonce({ nonce, reportData, related = [] }: Input): Uint8Array |
 }
 
 /** Reads the documents at hand. Reasons: NV_RIM_EXCESSIVE, NV_RIM_MALFORMED, NV_OCSP_UNREADABLE. */
-function readCollateral({
-  endorsements: { documents = [] },
-}: Input): { readonly rims: readonly RimReading[]; readonly ocspAnswers: readonly OcspAnswer[] } | Reason {
-  const contents = (kind: string): readonly Uint8Array[] =>
-    documents.filter((document) => document.kind === kind).map(({ content }) => content);
-  const [manifests, responses] = [contents('nvidia-rim'), contents('ocsp')];
+async function readCollateral(
+  { endorsements: { documents } }: Input,
+  pace: Pace,
+): Promise<{ readonly rims: readonly RimReading[]; readonly ocspAnswers: readonly OcspAnswer[] } | Reason> {
+  const manifests = contentsOf(documents, 'nvidia-rim');
   if (manifests.length > maxRims) return reason('NV_RIM_EXCESSIVE');
-  const rims = manifests.map(readRim);
+  const rims = await readEach(manifests, readRim, pace);
   const unreadable = rims.find((rim) => 'reason' in rim);
   if (unreadable !== undefined) return unreadable.reason;
-  const answers = responses.slice(0, maxOcspResponses).map(parseOcspResponse);
+  const responses = contentsOf(documents, 'ocsp');
+  const answers = await readEach(responses.slice(0, maxOcspResponses), parseOcspResponse, pace);
   const isUsable = responses.length <= maxOcspResponses && !answers.includes(undefined);
   return isUsable
     ? { rims, ocspAnswers: answers.flatMap((some) => some ?? []) }

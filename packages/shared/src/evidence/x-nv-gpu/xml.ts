@@ -9,8 +9,8 @@ const xmldom = once(
   () => createRequire(import.meta.url)('@xmldom/xmldom') as typeof import('@xmldom/xmldom'),
 );
 
-/** Larger than any manifest: bounds memory and time. */
-const maxBytes = 256 * 1024;
+/** Larger than any manifest, bytes: bounds memory and time. */
+export const maxXmlBytes = 256 * 1024;
 const maxElements = 4096;
 const maxDepth = 16;
 
@@ -20,7 +20,7 @@ const maxDepth = 16;
  * these, for anything not well-formed, and for what is too large or too deep.
  */
 export function parseXml(bytes: Uint8Array): XmlElement | undefined {
-  if (bytes.length > maxBytes) return undefined;
+  if (bytes.length > maxXmlBytes) return undefined;
   const text = decode(bytes);
   if (text === undefined || /<!|<\?(?!xml )|.<\?|\0/s.test(text)) return undefined;
   const root = parse(text)?.documentElement;

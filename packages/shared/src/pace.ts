@@ -1,9 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** How long statements may follow each other before timers and connections get their turn, ms. */
+/** How long steps may follow each other before timers and connections get their turn, ms. */
 const sliceMs = 5;
 
-/** Lets the event loop have its turn between statements, which block it each for a short time and together for long. */
+/**
+ * Lets the event loop have its turn between the steps of some work, such as statements or signatures, which block it
+ * each for a short time and together for long.
+ */
 export class Pace {
   #sliceBegan = 0;
 
@@ -12,7 +15,7 @@ export class Pace {
     this.#sliceBegan = performance.now();
   }
 
-  /** To be awaited before each statement. */
+  /** To be awaited before each step. */
   async step(): Promise<void> {
     if (performance.now() - this.#sliceBegan < sliceMs) return;
     await setImmediate();

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import type { GpuMachine } from '../devices/nvml/gpus.js';
 import type { LiveFederation } from '../support/live/federation.js';
 import { inState, jobIs, type JobView, type ParticipantView } from '../support/live/views.js';
 import type { JobRun, LiveSite } from '../support/live/site.js';
@@ -9,14 +10,16 @@ import type { Story } from './story.js';
 export interface Stage {
   readonly story: Story;
   readonly federation: LiveFederation;
+  /** The GPUs of site-1, where this machine can simulate them. */
+  readonly gpus: GpuMachine | undefined;
 }
 
 /** Three sites enrol and prove themselves. */
-export async function enrol({ story, federation }: Stage): Promise<readonly LiveSite[]> {
+export async function enrol({ story, federation, gpus }: Stage): Promise<readonly LiveSite[]> {
   story.act('Three sites prove themselves, and so does the server');
   const since = story.now();
   const sites = await Promise.all([
-    federation.addSite('site-1'),
+    federation.addSite('site-1', { moreAttesters: gpus === undefined ? [] : [attesterOf(gpus)] }),
     federation.addSite('site-2'),
     federation.addSite('site-3', { proxied: true }),
   ]);
@@ -44,16 +47,17 @@ export async function run(
 ): Promise<readonly JobRun[]> {
   const names = sites.map(({ name }) => name).join(',');
   await federation.muster('job', 'submit', jobId, '--site', names);
+  const where = sites.length === 1 ? '1 site' : `${sites.length} sites`;
   await story.claim(
     `${jobId} is admitted: the server and each site have verified the server and all sites`,
     async () => {
       const { code, out } = await federation.muster('job', 'admit', jobId);
       assert.equal(code, 0, out);
     },
-    { remember: `${jobId} submitted -> admitted by the server and ${sites.length} sites` },
+    { remember: `${jobId} submitted -> admitted by the server and ${where}` },
   );
   const runs = sites.map((site) => site.run(jobId));
-  await story.claim(`${jobId} runs: ${runs.length * 2} processes at ${runs.length} sites`, async () => {
+  await story.claim(`${jobId} runs: ${runs.length * 2} processes at ${where}`, async () => {
     await Promise.all(runs.map((each) => each.running()));
     await jobIs(federation, jobId, 'RUNNING');
   });
@@ -131,7 +135,14 @@ export async function cutOff(
     },
     { since, remember: 'cable cut -> job ended at the other site' },
   );
-  await story.claim('job-2 is stopped at every site', () => jobIs(federation, 'job-2', 'STOPPED'), { since });
+}
+
+/** The job whose site was cut off has ended for certain: that site's lease is over. */
+export async function stopped({ story, federation }: Stage, jobId: string): Promise<void> {
+  await story.claim(
+    `${jobId} is stopped at every site: the lease of the silent one is over for certain`,
+    () => jobIs(federation, jobId, 'STOPPED'),
+  );
 }
 
 /** Both sites are mended. */
@@ -148,6 +159,37 @@ export async function mend({ story, federation }: Stage, drifted: LiveSite, cut:
     () => inState(federation, drifted.name, 'TRUSTED'),
     { remember: 'readmission -> trusted by fresh evidence' },
   );
+}
+
+/** A site's GPUs leave their confidential mode while a job runs. */
+export async function exposeGpus(stage: Stage, gpus: GpuMachine, exposed: LiveSite): Promise<void> {
+  const { story, federation } = stage;
+  story.act(
+    `The GPUs of ${exposed.name} are taken out of confidential mode; its CPU proves itself as before`,
+  );
+  const runs = await run(stage, 'job-gpu', [exposed]);
+  const since = story.now();
+  gpus.switchOff();
+  await story.claim(
+    `the next verification quarantines ${exposed.name}: confidential computing is off on its GPUs`,
+    async () => {
+      const { reasons } = await inState(federation, exposed.name, 'QUARANTINED');
+      assert.ok(reasons?.some(({ code }) => code === 'NV_CONFIDENTIAL_COMPUTING_OFF'));
+    },
+  );
+  await story.claim('job-gpu has no process left', () => Promise.all(runs.map((each) => each.gone())), {
+    since,
+    remember: 'GPUs out of confidential mode -> last process of job-gpu gone',
+  });
+  gpus.repair();
+  await federation.muster('participant', 'readmit', exposed.name, '--comment', 'the GPUs are right again');
+  await story.claim(`${exposed.name} is readmitted, and trusted once CPU and GPUs are proven afresh`, () =>
+    inState(federation, exposed.name, 'TRUSTED'),
+  );
+}
+
+function attesterOf({ library }: GpuMachine): object {
+  return { namespace: 'x-nv-gpu', library };
 }
 
 /** Notes what the programs take of the machine's memory. */

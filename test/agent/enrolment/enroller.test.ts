@@ -67,7 +67,7 @@ describe('enrolment', () => {
         'join-secret',
         1,
       ]);
-      const claims = await openAttestationToken(request.tokens[0]?.jws ?? '');
+      const claims = openAttestationToken(request.tokens[0]?.jws ?? '');
       const key = openCertificateRequest(request.certificateRequest);
       expect(Buffer.from(claims.publicKey)).toEqual(Buffer.from(key));
       expect(Buffer.from(claims.nonce)).toEqual(nonce);

@@ -82,7 +82,7 @@ describe('a session', () => {
     const stream = await server.open(site, { nonce });
     const attestation = stream.first('welcome')?.serverAttestation;
     expect(attestation).toMatchObject({ participant: 'muster', server: true });
-    const claims = await openAttestationToken(attestation?.tokens[0]?.jws ?? '');
+    const claims = openAttestationToken(attestation?.tokens[0]?.jws ?? '');
     expect(claims).toMatchObject({
       audience: 'spiffe://hospitals.example/site/site-1',
       nonce: new Uint8Array(nonce),

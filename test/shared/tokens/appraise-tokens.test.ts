@@ -31,7 +31,7 @@ describe('the appraisal of a participant', () => {
     changes: Partial<ParticipantAppraisalInput> = {},
   ): Promise<ParticipantAppraisal> =>
     appraiseParticipant({
-      tokens: await openTokens(tokens),
+      tokens: openTokens(tokens),
       identity: site1.identity,
       publicKey: site1.publicKey,
       nonce,

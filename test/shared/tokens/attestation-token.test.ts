@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { MusterError } from '@muster/shared/errors.js';
 import {
   attestationProfile,
   maxTokenBytes,
@@ -6,6 +7,7 @@ import {
   signAttestationToken,
 } from '@muster/shared/tokens/attestation-token.js';
 import { reportData } from '@muster/shared/tokens/binding.js';
+import { signJws } from '@muster/shared/tokens/jws.js';
 import fc from 'fast-check';
 import { CompactSign } from 'jose';
 import { createHash, createPublicKey, randomBytes } from 'node:crypto';
@@ -43,9 +45,19 @@ const sign = (content: unknown, header: object = {}, key = site.privateKey): Pro
     .setProtectedHeader({ alg: 'ES256', typ: 'muster-attestation+jwt', ...header })
     .sign(key);
 
+/** `accepted`, or the code of the refusal. */
+function outcomeOf(jws: string): string {
+  try {
+    openAttestationToken(jws);
+    return 'accepted';
+  } catch (error) {
+    return error instanceof MusterError ? error.code : String(error);
+  }
+}
+
 describe('an attestation token', () => {
   it('is read as it was signed', async () => {
-    expect(await openAttestationToken(await signAttestationToken(input))).toEqual({
+    expect(openAttestationToken(await signAttestationToken(input))).toEqual({
       identity: site.identity,
       audience: input.audience,
       nonce,
@@ -57,27 +69,43 @@ describe('an attestation token', () => {
   });
 
   it('never lives longer than was asked for', async () => {
-    const { expiresAt } = await openAttestationToken(
-      await signAttestationToken({ ...input, lifetimeMs: 5_900 }),
-    );
+    const { expiresAt } = openAttestationToken(await signAttestationToken({ ...input, lifetimeMs: 5_900 }));
     expect(expiresAt).toEqual(new Date(issuedAt.getTime() + 5_000));
   });
 
   it('is refused when another key signed it', async () => {
     const forged = await sign(claims, {}, other.privateKey);
-    await expect(openAttestationToken(forged)).rejects.toMatchObject({ code: 'TOKEN_SIGNATURE_INVALID' });
+    expect(outcomeOf(forged)).toBe('TOKEN_SIGNATURE_INVALID');
   });
 
   it('is refused when it is a JWT of another type', async () => {
-    await expect(openAttestationToken(await sign(claims, { typ: 'JWT' }))).rejects.toMatchObject({
-      code: 'TOKEN_SIGNATURE_INVALID',
-    });
+    expect(outcomeOf(await sign(claims, { typ: 'JWT' }))).toBe('TOKEN_SIGNATURE_INVALID');
   });
 
-  it('is refused above 256 KiB', async () => {
-    await expect(openAttestationToken('a'.repeat(maxTokenBytes + 1))).rejects.toMatchObject({
-      code: 'TOKEN_OVERSIZED',
-    });
+  it('is refused when it names another algorithm or demands an extension', () => {
+    const typ = 'muster-attestation+jwt';
+    expect(outcomeOf(signJws({ typ }, claims, site.privateKey))).toBe('accepted');
+    for (const header of [{ alg: 'none' }, { alg: 'HS256' }, { crit: 'b64' }]) {
+      const jws = signJws({ typ, ...header }, claims, site.privateKey);
+      expect(outcomeOf(jws)).toBe('TOKEN_SIGNATURE_INVALID');
+    }
+  });
+
+  it('is refused with a header that is no object, a signature in another form, or a fourth part', async () => {
+    const [header = '', payload = '', signature = ''] = (await sign(claims)).split('.');
+    const wrong = [
+      ['bnVsbA', payload, signature],
+      ['Zm9v', payload, signature],
+      [header, payload, ''],
+      [header, payload, `${signature}AA`],
+      [header, payload, `${signature}==`],
+      [header, payload, signature, signature],
+    ];
+    for (const parts of wrong) expect(outcomeOf(parts.join('.'))).toBe('TOKEN_SIGNATURE_INVALID');
+  });
+
+  it('is refused above 256 KiB', () => {
+    expect(outcomeOf('a'.repeat(maxTokenBytes + 1))).toBe('TOKEN_OVERSIZED');
   });
 
   const malformed: readonly [string, object][] = [
@@ -97,27 +125,25 @@ describe('an attestation token', () => {
     ['an unknown claim', { admin: true }],
   ];
   it.each(malformed)('is refused with %s', async (_title, change) => {
-    await expect(openAttestationToken(await sign({ ...claims, ...change }))).rejects.toMatchObject({
-      code: 'TOKEN_MALFORMED',
-    });
+    expect(outcomeOf(await sign({ ...claims, ...change }))).toBe('TOKEN_MALFORMED');
   });
 
-  it('is refused whatever else the text is', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.oneof(fc.string(), fc.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/)), async (text) => {
-        await expect(openAttestationToken(text)).rejects.toMatchObject({ code: 'TOKEN_MALFORMED' });
+  it('is refused whatever else the text is', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/)), (text) => {
+        expect(outcomeOf(text)).toBe('TOKEN_MALFORMED');
       }),
     );
   });
 
   it('is refused when any character of it is changed', async () => {
     const jws = await signAttestationToken(input);
-    await fc.assert(
-      fc.asyncProperty(fc.nat(jws.length - 2), async (index) => {
+    fc.assert(
+      fc.property(fc.nat(jws.length - 1), (index) => {
         const changed = jws[index] === 'A' ? 'B' : 'A';
-        await expect(
-          openAttestationToken(jws.slice(0, index) + changed + jws.slice(index + 1)),
-        ).rejects.toMatchObject({ code: expect.stringMatching(/^TOKEN_(MALFORMED|SIGNATURE_INVALID)$/) });
+        expect(outcomeOf(jws.slice(0, index) + changed + jws.slice(index + 1))).toMatch(
+          /^TOKEN_(MALFORMED|SIGNATURE_INVALID)$/,
+        );
       }),
     );
   });

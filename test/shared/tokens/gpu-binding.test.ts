@@ -47,7 +47,7 @@ async function judge(...evidence: readonly Evidence[]): Promise<readonly string[
     ),
   );
   const { proven, reasons } = await appraiseParticipant({
-    tokens: await openTokens(jws),
+    tokens: openTokens(jws),
     identity: site.identity,
     audience: registryAudience(trustDomain),
     policy: policySchema.parse({

@@ -23,7 +23,7 @@ class Witness extends FakeVerifier {
 it('a verifier is shown the evidence of the other namespaces, which must be of the same round', async () => {
   const witness = new Witness('x-b');
   const appraise = async (otherNonce: Uint8Array): Promise<readonly string[]> => {
-    const tokens = await openTokens([
+    const tokens = openTokens([
       await presentToken(site, otherNonce, at),
       await presentToken(site, nonce, at, { namespace: 'x-b' }),
     ]);

@@ -47,7 +47,7 @@ export type Appraiser = (
 export function createAppraiser(options: AppraiserOptions): Appraiser {
   const { policy, simulatedRoots, verifiers, clock } = options;
   return async (presented, expectation) => {
-    const tokens = await openTokens(presented?.tokens.map(({ jws }) => jws) ?? []);
+    const tokens = openTokens(presented?.tokens.map(({ jws }) => jws) ?? []);
     const delivered = {
       certificates: presented?.endorsements?.certificates ?? [],
       crls: presented?.endorsements?.crls ?? [],

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { SignJWT } from 'jose';
 import type { Clock } from '@muster/shared/clock.js';
 import type { JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { resolveFor, type EndorsementSource, type Resolution } from '@muster/shared/endorsements/resolve.js';
@@ -24,6 +23,7 @@ import {
   type ParticipantAppraisal,
 } from '@muster/shared/tokens/appraise-tokens.js';
 import { registryAudience } from '@muster/shared/tokens/attestation-token.js';
+import { signJws } from '@muster/shared/tokens/jws.js';
 import type { RegisteredToken, Signer } from '../ports.js';
 import { version } from '../version.js';
 import { limiter } from './limiter.js';
@@ -93,7 +93,7 @@ export class Appraiser {
   /** Appraises a presentation, with fresh endorsements as far as they can be had in time. Never rejects for hostile tokens. */
   async appraise(presentation: Presentation): Promise<Verdict> {
     const { policy, keys } = this.#options;
-    const tokens = await this.#limited(() => openTokens(presentation.tokens));
+    const tokens = openTokens(presentation.tokens);
     const present = tokens.flatMap((token) => this.#verifierOf(token) ?? []);
     const [resolutions, serviceKeys] = await Promise.all([
       this.#resolve(tokens, presentation.atHand),
@@ -112,10 +112,8 @@ export class Appraiser {
   ): Promise<Verdict> {
     const appraisal = await this.#decide(presentation, tokens, resolutions, keys);
     if (!appraisal.proven) return refused(appraisal, [...resolutions.values()], keys.deferred);
-    const registered = await Promise.all(
-      appraisal.appraised.map((token) =>
-        this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
-      ),
+    const registered = appraisal.appraised.map((token) =>
+      this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
     );
     const { expiresAt } = appraisal;
     return { outcome: 'accepted', tokens: registered, ...(expiresAt !== undefined && { expiresAt }) };
@@ -179,11 +177,11 @@ export class Appraiser {
     });
   }
 
-  async #register(
+  #register(
     { participant }: Presentation,
     { jws, claims, appraisal }: AppraisedToken,
     endorsements: Endorsements = noEndorsements,
-  ): Promise<RegisteredToken> {
+  ): RegisteredToken {
     const { signer, clock, policyId } = this.#options;
     const appraisedAt = clock.now();
     const result = earClaims([appraisal], {
@@ -191,12 +189,16 @@ export class Appraiser {
       issuedAt: appraisedAt,
       policyId,
     });
-    const ear = await new SignJWT({ ...result })
-      .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: signer.keyId })
-      .setIssuer(signer.issuer)
-      .setSubject(formatSpiffeId({ trustDomain: signer.trustDomain, ...participant }))
-      .setExpirationTime(claims.expiresAt)
-      .sign(signer.key);
+    const ear = signJws(
+      { typ: 'JWT', kid: signer.keyId },
+      {
+        ...result,
+        iss: signer.issuer,
+        sub: formatSpiffeId({ trustDomain: signer.trustDomain, ...participant }),
+        exp: Math.floor(claims.expiresAt.getTime() / 1000),
+      },
+      signer.key,
+    );
     return {
       namespace: appraisal.namespace,
       jws,

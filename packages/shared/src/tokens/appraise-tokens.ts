@@ -61,16 +61,14 @@ export interface ParticipantAppraisal {
 }
 
 /** Opens tokens, compact JWS, to be appraised. Never throws on hostile ones. */
-export function openTokens(tokens: readonly string[]): Promise<readonly OpenedToken[]> {
-  return Promise.all(
-    tokens.map(async (jws): Promise<OpenedToken> => {
-      try {
-        return { jws, claims: await openAttestationToken(jws) };
-      } catch (error) {
-        return { jws, reason: error instanceof MusterError ? error.reasons[0] : reason('TOKEN_MALFORMED') };
-      }
-    }),
-  );
+export function openTokens(tokens: readonly string[]): readonly OpenedToken[] {
+  return tokens.map((jws) => {
+    try {
+      return { jws, claims: openAttestationToken(jws) };
+    } catch (error) {
+      return { jws, reason: error instanceof MusterError ? error.reasons[0] : reason('TOKEN_MALFORMED') };
+    }
+  });
 }
 
 /**

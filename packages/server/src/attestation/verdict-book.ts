@@ -1,11 +1,9 @@
-import { refusal } from '@muster/shared/errors.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import type { FailureKind } from '@muster/shared/policy/responses.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
 import type { Audit, Failures, RegisteredToken } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
-import { isCurrentEpoch } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
 import type { EvidenceDigests } from './appraisal.js';
 
@@ -53,24 +51,20 @@ export class VerdictBook {
   async record(name: string, finding: Finding, condition: Condition = {}): Promise<boolean> {
     const { store, registry } = this.#options;
     const recorded = await store.transaction(async (tx) => {
-      const { epoch } = condition;
-      if (epoch !== undefined && !(await isCurrentEpoch(tx, name, epoch))) {
-        throw refusal('SESSION_FENCED', { participant: name });
-      }
       const held = registry.find(name)?.tokens;
       if (held === undefined || !sameTokens(held, condition.tokens ?? held)) return false;
-      await this.#write(tx, name, finding);
+      await this.#write(tx, name, finding, condition.epoch);
       return true;
     });
     if (recorded) await this.#tell(name, finding);
     return recorded;
   }
 
-  async #write(tx: Transaction, name: string, finding: Finding): Promise<void> {
+  async #write(tx: Transaction, name: string, finding: Finding, epoch: number | undefined): Promise<void> {
     const { registry } = this.#options;
-    if (finding.type === 'deferred') return registry.setReasons(tx, name, finding.reasons);
+    if (finding.type === 'deferred') return registry.setReasons(tx, name, finding.reasons, epoch);
     const reasons = finding.type === 'failed' ? finding.reasons : [];
-    await registry.setTokens(tx, name, finding.tokens, reasons);
+    await registry.setTokens(tx, name, finding.tokens, reasons, epoch);
     return this.#audit(tx, name, finding, reasons);
   }
 

@@ -13,7 +13,7 @@ import {
 } from '../store/participants.js';
 import type { ParticipantRow } from '../store/schema.js';
 import type { Store, Transaction } from '../store/store.js';
-import { replaceTokens, selectTokens } from '../store/tokens.js';
+import { deleteTokens, putToken, selectTokens } from '../store/tokens.js';
 import { fromParticipantRow, fromTokenRow, toBase64, toTokenRow } from './rows.js';
 import { standingOf } from './standing.js';
 
@@ -92,7 +92,7 @@ export class ParticipantRegistry implements Registry {
     const row = await required(tx, name);
     const key = toBase64(publicKey);
     await this.#change(tx, name, { public_key: key, enrolled_at: this.#clock.now().getTime() });
-    if (row.public_key !== key) await replaceTokens(tx, name, []);
+    if (row.public_key !== key) await deleteTokens(tx, name);
     await this.#reload(tx, name, row.public_key === key ? undefined : []);
   }
 
@@ -121,7 +121,7 @@ export class ParticipantRegistry implements Registry {
     const { quarantine } = await required(tx, name);
     if (quarantine === null) return false;
     await this.#change(tx, name, { quarantine: null, last_reasons: '[]' });
-    await replaceTokens(tx, name, []);
+    await deleteTokens(tx, name);
     await this.#reload(tx, name, []);
     return true;
   }
@@ -136,33 +136,39 @@ export class ParticipantRegistry implements Registry {
     });
   }
 
-  /** Puts verified tokens in the place of those held, with what is known to be wrong. Errors: PARTICIPANT_UNKNOWN. */
+  /**
+   * Puts verified tokens in the place of those held, with what is known to be wrong; in a session, under its epoch.
+   * Errors: PARTICIPANT_UNKNOWN, SESSION_FENCED.
+   */
   async setTokens(
     tx: Transaction,
     name: string,
     tokens: readonly RegisteredToken[],
     reasons: readonly Reason[],
+    epoch?: number,
   ): Promise<void> {
-    await this.#change(tx, name, { last_reasons: JSON.stringify(reasons) });
-    await replaceTokens(
-      tx,
-      name,
-      tokens.map((token) => toTokenRow(name, token)),
-    );
-    await this.#reload(tx, name, tokens);
+    const row = await this.#setReasons(tx, name, reasons, epoch);
+    const held = this.#participants.get(name)?.tokens ?? [];
+    const isKept = ({ namespace }: RegisteredToken): boolean =>
+      tokens.some((token) => token.namespace === namespace);
+    if (!held.every(isKept)) await deleteTokens(tx, name);
+    for (const token of tokens) await putToken(tx, toTokenRow(name, token));
+    this.#follow(tx, row, tokens);
   }
 
   /** Records that a participant has left in order: its tokens are deleted. Errors: PARTICIPANT_UNKNOWN. */
   async leave(tx: Transaction, name: string): Promise<void> {
     await this.#change(tx, name, { boot_id: null, last_reasons: '[]' });
-    await replaceTokens(tx, name, []);
+    await deleteTokens(tx, name);
     await this.#reload(tx, name, []);
   }
 
-  /** Records what was wrong and leaves the tokens as they are. Errors: PARTICIPANT_UNKNOWN. */
-  async setReasons(tx: Transaction, name: string, reasons: readonly Reason[]): Promise<void> {
-    await this.#change(tx, name, { last_reasons: JSON.stringify(reasons) });
-    await this.#reload(tx, name);
+  /**
+   * Records what was wrong and leaves the tokens as they are; in a session, under its epoch.
+   * Errors: PARTICIPANT_UNKNOWN, SESSION_FENCED.
+   */
+  async setReasons(tx: Transaction, name: string, reasons: readonly Reason[], epoch?: number): Promise<void> {
+    this.#follow(tx, await this.#setReasons(tx, name, reasons, epoch));
   }
 
   /** Records a new session under a new epoch. Errors: PARTICIPANT_UNKNOWN. */
@@ -202,14 +208,37 @@ export class ParticipantRegistry implements Registry {
     }
   }
 
-  /** Takes a participant's row into memory after the commit; liveness stays what it is there, unless it is given. */
+  /** Writes what was wrong unless the store says so already, and returns the participant's row as it is then. */
+  async #setReasons(
+    tx: Transaction,
+    name: string,
+    reasons: readonly Reason[],
+    epoch: number | undefined,
+  ): Promise<ParticipantRow> {
+    const row = await required(tx, name);
+    if (epoch !== undefined && row.epoch !== epoch) throw refusal('SESSION_FENCED', { participant: name });
+    const last_reasons = JSON.stringify(reasons);
+    if (row.last_reasons !== last_reasons) await this.#change(tx, name, { last_reasons });
+    return { ...row, last_reasons };
+  }
+
   async #reload(
     tx: Transaction,
     name: string,
     tokens?: readonly RegisteredToken[],
     liveness?: Pick<RegisteredParticipant, 'connected' | 'silent'>,
   ): Promise<void> {
-    const row = await required(tx, name);
+    this.#follow(tx, await required(tx, name), tokens, liveness);
+  }
+
+  /** Takes a participant's row into memory after the commit; liveness stays what it is there, unless it is given. */
+  #follow(
+    tx: Transaction,
+    row: ParticipantRow,
+    tokens?: readonly RegisteredToken[],
+    liveness?: Pick<RegisteredParticipant, 'connected' | 'silent'>,
+  ): void {
+    const { name } = row;
     atCommit(tx, () => {
       const held = this.#participants.get(name);
       const { connected = false, silent = false, lastSeenAt } = held ?? {};

@@ -1,6 +1,7 @@
 import { refusal } from '@muster/shared/errors.js';
 import { revokeCertificates } from './certificates.js';
 import type { ParticipantRow } from './schema.js';
+import { statement } from './statement.js';
 import type { Transaction } from './store.js';
 
 /** Every participant, by name. */
@@ -9,9 +10,14 @@ export function selectParticipants(tx: Transaction): Promise<ParticipantRow[]> {
 }
 
 /** One participant; undefined when there is none of that name. */
-export function selectParticipant(tx: Transaction, name: string): Promise<ParticipantRow | undefined> {
-  return tx.selectFrom('participants').selectAll().where('name', '=', name).executeTakeFirst();
+export async function selectParticipant(tx: Transaction, name: string): Promise<ParticipantRow | undefined> {
+  const { rows } = await selectByName(tx, { name });
+  return rows[0];
 }
+
+const selectByName = statement((tx, { name }: { name: string }) =>
+  tx.selectFrom('participants').selectAll().where('name', '=', name),
+);
 
 /** Adds a participant that nothing is known of yet; false when the name is taken. */
 export async function insertParticipant(
@@ -56,9 +62,13 @@ export async function updateParticipant(
 
 /** Whether a session of this epoch is still the participant's newest: the condition of every write of a session. */
 export async function isCurrentEpoch(tx: Transaction, name: string, epoch: number): Promise<boolean> {
-  const row = await tx.selectFrom('participants').select('epoch').where('name', '=', name).executeTakeFirst();
-  return row?.epoch === epoch;
+  const { rows } = await selectEpoch(tx, { name });
+  return rows[0]?.epoch === epoch;
 }
+
+const selectEpoch = statement((tx, { name }: { name: string }) =>
+  tx.selectFrom('participants').select('epoch').where('name', '=', name),
+);
 
 /** Requires that a session is still the participant's newest. Errors: SESSION_FENCED. */
 export async function requireCurrentEpoch(tx: Transaction, name: string, epoch: number): Promise<void> {

@@ -352,11 +352,11 @@ describe('the port', () => {
 describe('reflection and health', () => {
   const raw = (value: Buffer): Buffer => value;
 
-  it('tells what is served, with the contract', async () => {
+  it.each(['v1', 'v1alpha'])('tells what is served, with the contract, by %s', async (version) => {
     const client = connect(await open({ reflection: true }), await federation.client('operator'));
     cleanup.push(() => client.close());
     const ask = async (request: Buffer): Promise<string> => {
-      const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+      const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
       const stream = client.makeBidiStreamRequest(path, raw, raw);
       stream.end(request);
       return text(stream as never);

@@ -63,10 +63,10 @@ export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> 
   const setServing = (serving: boolean): void => {
     for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   };
-  for (const { definition, implementation } of options.services)
+  const reflected = options.reflection ? reflection(names.slice(1)) : [];
+  for (const { definition, implementation } of [...options.services, ...reflected])
     server.addService(definition, implementation);
   health.addToServer(server);
-  if (options.reflection) reflection(names.slice(1)).addToServer(server);
   const listener = await listen(server, options.credentials, options.listen);
   return {
     port: listener.port,

@@ -2,6 +2,13 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
 import { refusal, type MusterError } from '@muster/shared/errors.js';
 import { networkOf } from './network.js';
+import { Turnstile } from './turnstile.js';
+
+/**
+ * The time between the beginnings of two TLS handshakes, ms. Each takes three or four milliseconds of a core: when all
+ * agents come back at once, some of it is left for the sessions that are open.
+ */
+const handshakeGapMs = 5;
 
 /** Where an endpoint listens and how many connections it holds. */
 export interface ListenOptions {
@@ -33,13 +40,14 @@ export async function listen(
 ): Promise<Listener> {
   const injector = server.createConnectionInjector(credentials);
   const connections = new Connections(options.maxConnectionsPerAddress);
-  const handOn = oneEachTurn((socket: Socket) => {
+  const handshakes = new Turnstile<Socket>(handshakeGapMs, (socket) => {
     if (!socket.destroyed) injector.injectConnection(socket);
   });
   const listening = createServer({ noDelay: true, keepAlive: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (connections.add(socket)) handOn(socket);
-    else socket.destroy();
+    const network = connections.add(socket);
+    if (network === undefined) socket.destroy();
+    else handshakes.add(network, socket);
   });
   listening.maxConnections = options.maxConnections;
   await new Promise<void>((resolve, reject) => {
@@ -50,23 +58,6 @@ export async function listen(
     port: (listening.address() as AddressInfo).port,
     close: () => void listening.close(),
     destroy: () => connections.destroy(),
-  };
-}
-
-/**
- * Calls back with one item in each turn of the event loop. When all agents come back at once, as many handshakes begin,
- * each of which takes milliseconds: between them is time for the sessions that are open.
- */
-function oneEachTurn<T>(callback: (item: T) => void): (item: T) => void {
-  const waiting: T[] = [];
-  const next = (): void => {
-    const item = waiting.shift();
-    if (waiting.length > 0) setImmediate(next);
-    if (item !== undefined) callback(item);
-  };
-  return (item) => {
-    waiting.push(item);
-    if (waiting.length === 1) setImmediate(next);
   };
 }
 
@@ -87,19 +78,19 @@ class Connections {
     this.#maxPerNetwork = maxPerNetwork;
   }
 
-  /** False when its network has as many as it may, or when it is gone already. */
-  add(socket: Socket): boolean {
+  /** Its network; undefined when that has as many as it may, or when the connection is gone already. */
+  add(socket: Socket): string | undefined {
     const address = socket.remoteAddress;
-    if (address === undefined) return false;
+    if (address === undefined) return undefined;
     const network = networkOf(address);
     const open = this.#byNetwork.get(network) ?? new Set();
-    if (open.size >= this.#maxPerNetwork) return false;
+    if (open.size >= this.#maxPerNetwork) return undefined;
     this.#byNetwork.set(network, open.add(socket));
     socket.once('close', () => {
       open.delete(socket);
       if (open.size === 0) this.#byNetwork.delete(network);
     });
-    return true;
+    return network;
   }
 
   destroy(): void {

@@ -3,11 +3,13 @@ import type { PeerCertificate } from 'node:tls';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
 import { remembered } from '@muster/shared/evidence/remember.js';
+import { Pace } from '@muster/shared/pace.js';
 import { certificateIdentity, publicKeyDer } from '@muster/shared/pki/certificate.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { findCertificate, markCertificateUsed, supersedeCertificates } from '../store/certificates.js';
 import type { CertificateRow } from '../store/schema.js';
 import type { Store, Transaction } from '../store/store.js';
+import { Turns } from '../store/turns.js';
 
 /** Who calls, as the certificate of the connection says. */
 export interface Caller extends Identity {
@@ -33,8 +35,12 @@ export type Authenticate = (certificate: PeerCertificate | undefined) => Promise
  * site's certificate retires those that it replaces; until then they are accepted, for its reply may have been lost.
  */
 export function certificateAuthentication(store: Store, trustDomain: string, clock: Clock): Authenticate {
+  const pace = new Pace();
+  const turns = new Turns(() => pace.begin());
   return async (peer) => {
     if (peer?.raw === undefined) throw refusal('UNAUTHENTICATED');
+    // The first calls of hundreds of connections can come together, each with a certificate to be read.
+    await turns.take(() => pace.step());
     const { identity, publicKey, fingerprint } = readCertificate(peer.raw);
     if (identity === undefined || identity.trustDomain !== trustDomain) throw refusal('UNAUTHENTICATED');
     const issued = await store.transaction(async (tx) => accepted(tx, fingerprint, clock.now().getTime()));

@@ -14,7 +14,7 @@ import { LiveSession, type SessionParts } from './live-session.js';
 import { Opening, type OpeningOptions } from './opening.js';
 
 /** How many sessions are opened a second: a TLS handshake costs some milliseconds of a core. */
-const admission = { rate: 100, burst: 200 };
+const admission = { rate: 200, burst: 200 };
 /** How many agents' heartbeats a second are wanted at most, and the longest interval that follows, ms. */
 const [heartbeatsPerSecond, longestIntervalMs] = [200, 20_000];
 /** How long after a drain the last agent opens its new session, ms, and which share of a lease that may take. */

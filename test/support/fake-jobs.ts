@@ -3,7 +3,10 @@ import { emptyRecord, notStartedCode } from '@muster/agent/jobs/job-record.js';
 import type { JobSupervisor, RunningJob, StopOutcome } from '@muster/agent/jobs/supervisor.js';
 import type { Reason } from '@muster/shared/reasons.js';
 
-type Jobs = Pick<JobSupervisor, 'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'>;
+type Jobs = Pick<
+  JobSupervisor,
+  'permit' | 'forfeit' | 'stop' | 'limitGrace' | 'stopAll' | 'jobs' | 'running' | 'onReport'
+>;
 
 /** Jobs without processes: what is permitted runs at once, and ends when a test lets it. */
 export class FakeJobs implements Jobs {
@@ -12,6 +15,7 @@ export class FakeJobs implements Jobs {
     [];
   /** While set, stops wait for it. */
   ending: Promise<StopOutcome> = Promise.resolve({ stopped: true });
+  graceLimitMs: number | undefined;
   readonly #running = new Map<string, bigint>();
   readonly #listeners: ((report: JobReport) => void)[] = [];
 
@@ -33,7 +37,7 @@ export class FakeJobs implements Jobs {
   async stop(
     jobId: string,
     upTo: bigint,
-    _graceMs: number,
+    _graceMs: number | undefined,
     reasons: readonly Reason[],
   ): Promise<StopOutcome> {
     this.stops.push({ jobId, upTo, reasons });
@@ -43,7 +47,14 @@ export class FakeJobs implements Jobs {
     return outcome;
   }
 
-  async stopAll(graceMs: number, reasons: readonly [Reason, ...Reason[]]): Promise<StopOutcome> {
+  limitGrace(ms: number): void {
+    this.graceLimitMs = ms;
+  }
+
+  async stopAll(
+    graceMs: number | undefined,
+    reasons: readonly [Reason, ...Reason[]],
+  ): Promise<StopOutcome> {
     const stops = this.running().map(({ jobId, generation }) =>
       this.stop(jobId, generation, graceMs, reasons),
     );

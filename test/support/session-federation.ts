@@ -24,6 +24,8 @@ export const heartbeatMs = 10_000;
 export const leaseTtlMs = 60_000;
 /** What the server adds to a lease, ms. */
 export const leaseMarginMs = 15_000;
+/** The longest grace that sites may give, ms. */
+export const graceLimitMs = 5_000;
 
 /** What was said in a session, with who said it. */
 type Said<E extends Exclude<keyof JobEvents, 'permitsOf'>> =
@@ -89,6 +91,7 @@ export async function createSessions(options: FederationOptions = {}): Promise<S
     heartbeatLimit: { rate: 50, burst: 50 },
     leaseTtlMs,
     leaseMarginMs,
+    graceLimitMs,
     random: () => 0.5,
     clock,
     logger,

@@ -111,7 +111,7 @@ export async function startAgent(
     const { reasons, error } = await ending.begun;
     logger.info('agent.stopping', { reasons });
     composed.keeper.close();
-    await jobs.stopAll(config.jobs.grace, reasons);
+    await jobs.stopAll(undefined, reasons);
     await composed.session.leave(goodbyeMs);
     localApi.close();
     if (error !== undefined) throw error;

@@ -31,7 +31,7 @@ export interface SessionComposition {
   readonly tokens: TokenMaker;
   readonly jobs: Pick<
     JobSupervisor,
-    'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs' | 'running' | 'onReport'
+    'permit' | 'forfeit' | 'stop' | 'limitGrace' | 'stopAll' | 'jobs' | 'running' | 'onReport'
   >;
   /** Instead of every verifier of this release. */
   readonly verifiers?: readonly EvidenceVerifier[] | undefined;
@@ -51,7 +51,6 @@ export function composeSession(composition: SessionComposition): {
   const { config, enrolment, tokens, jobs, clock, random, logger, onShutdown, onFailure } = composition;
   const { identity } = enrolment.credential;
   const { offline_directory, online } = config.endorsements;
-  const graceMs = config.jobs.grace;
   const appraise = createAppraiser({
     policy: config.policy,
     simulatedRoots: config.simulatedRoots,
@@ -75,7 +74,6 @@ export function composeSession(composition: SessionComposition): {
     jobs,
     checker: new JobChecker({ own: identity, appraise, clock }),
     agreements: new Agreements(),
-    graceMs,
     rotateCertificate: () => keeper.renew(),
     clock,
     logger,
@@ -86,7 +84,6 @@ export function composeSession(composition: SessionComposition): {
     logger,
     jobs,
     namespaces: tokens.namespaces,
-    graceMs,
     connect: (listener) => openConnection(config.server.session, keeper.channelCredentials(), listener),
     judgeServer: (peer, welcome, nonce) => judgeServer(appraise, identity, peer, welcome, nonce),
     apply: (command, current) => commands.apply(command, current),

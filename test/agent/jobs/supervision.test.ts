@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { JobReport } from '@muster/agent/jobs/job-record.js';
 import { serveLocalApi, type LocalApi } from '@muster/agent/jobs/local-api.js';
+import { identify } from '@muster/agent/jobs/process-tree.js';
 import { JobSupervisor } from '@muster/agent/jobs/supervisor.js';
 import { reason } from '@muster/shared/reasons.js';
 import { leftRunCgroups } from '@muster/agent/jobs/cgroup.js';
@@ -223,6 +224,35 @@ describe('a stop', () => {
       expect([75, 137, 143]).toContain(await command.ended);
       expect(reports.at(-1)).toMatchObject({ jobId: job, state: 'STOPPED' });
     }
+  });
+
+  it.each([
+    ['as long as the server allows, to what it ends by itself', 1_000, 1_000],
+    ['as long as it is configured to where the server allows more', 900_000, 600_000],
+  ])('gives %s', async (_what, limitMs, graceMs) => {
+    const graces: number[] = [];
+    const endRun = async (_target: unknown, ms: number): Promise<[]> => {
+      graces.push(ms);
+      return [];
+    };
+    const own = new JobSupervisor({ instance: `g${process.pid}`, graceMs: 600_000, endRun });
+    own.limitGrace(limitMs);
+    own.permit(permitFor('job-1', 1n));
+    const itself = identify(process.pid);
+    if (itself === undefined) throw new Error('this process is not there');
+    const { signal } = new AbortController();
+    const grant = await own.start({
+      jobId: 'job-1',
+      waitMs: 0,
+      supervisor: itself,
+      signal,
+      onStop: (ms) => graces.push(ms),
+    });
+    expect(grant.graceMs).toBe(graceMs);
+    const stopped = own.stop('job-1', 1n, undefined, [why]);
+    grant.exited({ exitCode: 0, reasons: [] });
+    expect(await stopped).toEqual({ stopped: true });
+    expect(graces.slice(0, 2)).toEqual([graceMs, graceMs]);
   });
 
   it('of everything ends every job', async () => {

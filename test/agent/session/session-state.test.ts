@@ -113,12 +113,19 @@ describe('opening a session', () => {
     ['a lease shorter than a heartbeat', { leaseTtl: toDuration(intervalMs) }],
     ['an endless lease', { leaseTtl: toDuration(1e9) }],
     ['no time', { serverTime: undefined }],
+    ['a grace below nothing', { graceLimit: toDuration(-1_000) }],
   ])('ends on a Welcome with %s', (_what, change) => {
     const driver = new Driver().tick().receive({ $case: 'welcome', value: { ...goodWelcome, ...change } });
     expect(driver.types()).toEqual(['abort']);
     expect(driver.state.active).toBeUndefined();
     expect(driver.state.reasons[0]?.code).toBe('SESSION_PROTOCOL');
     expect(driver.state.connectAt).toBeGreaterThan(driver.now);
+  });
+
+  it('takes the bound that the server sets to the site\'s own grace', () => {
+    const value = { ...goodWelcome, graceLimit: toDuration(5_000) };
+    const driver = new Driver().tick().receive({ $case: 'welcome', value });
+    expect(driver.effects).toContainEqual({ type: 'limit_grace', ms: 5_000 });
   });
 
   it.each<[string, SessionResponse['message']]>([

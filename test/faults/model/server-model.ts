@@ -353,6 +353,7 @@ function welcome(epoch: number, mode: 'REPLAY' | 'SNAPSHOT'): Downstream {
       serverAttestation: undefined,
       protocol: 1,
       jwks: '',
+      graceLimit: undefined,
     },
   };
 }

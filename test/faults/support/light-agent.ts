@@ -68,6 +68,7 @@ export class LightAgent {
       logger: silentLogger,
       jobs: {
         running: () => [],
+        limitGrace: () => undefined,
         stopAll: async () => {
           this.leasesLost += 1;
           return { stopped: true };
@@ -75,7 +76,6 @@ export class LightAgent {
         onReport: () => () => undefined,
       },
       namespaces: [],
-      graceMs: 0,
       connect: (listener) => openConnection(`127.0.0.1:${port}`, credentials, listener),
       judgeServer: async () => [],
       apply: async (command, session) => this.#apply(command, session),

@@ -32,6 +32,12 @@ const now = (): number => performance.now();
 const healWay = ({ session }: FaultSite): void => session.heal();
 const restart = ({ live }: FaultSite): void => live.startAgent();
 
+async function killAgent({ live }: FaultSite): Promise<number> {
+  const from = now();
+  await live.agent.kill();
+  return from;
+}
+
 /** The job must go on; an operator's stop then has to arrive. */
 async function stopAfterHarm(federation: FaultFederation, jobId: string): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 2 * times.leaseMs));
@@ -45,11 +51,7 @@ export const siteFaults: readonly SiteFault[] = [
   {
     name: 'agent killed',
     boundMs: stopBoundMs,
-    inject: async ({ live }) => {
-      const from = now();
-      await live.agent.kill();
-      return from;
-    },
+    inject: killAgent,
     heal: restart,
   },
   {
@@ -63,6 +65,23 @@ export const siteFaults: readonly SiteFault[] = [
   },
   {
     name: 'partition both ways',
+    boundMs: leaseBoundMs,
+    inject: ({ session }) => {
+      session.hold();
+      return now();
+    },
+    heal: healWay,
+  },
+  {
+    name: 'agent killed that wants a grace of ten minutes',
+    options: { grace: '10m' },
+    boundMs: stopBoundMs,
+    inject: killAgent,
+    heal: restart,
+  },
+  {
+    name: 'partition of a site that wants a grace of ten minutes',
+    options: { grace: '10m' },
     boundMs: leaseBoundMs,
     inject: ({ session }) => {
       session.hold();

@@ -62,6 +62,7 @@ describe('a session', () => {
       mode: ResumeMode.SNAPSHOT,
       heartbeatInterval: { seconds: 10n },
       leaseTtl: { seconds: 60n },
+      graceLimit: { seconds: 5n },
       window: 32,
       protocol: 1,
     });

@@ -33,6 +33,8 @@ export interface SiteOptions {
   readonly ports?: { readonly session: number; readonly enrollment: number };
   /** How long its tokens live. */
   readonly tokenLifetime?: string;
+  /** What it wants between SIGTERM and SIGKILL of its jobs; by default the server's 1 s. */
+  readonly grace?: string;
   /** Instead of the attester of its simulated SEV-SNP device. */
   readonly attesters?: readonly object[];
   /** Beside that attester. */
@@ -141,6 +143,7 @@ export class LiveFederation {
       proxied = false,
       ports = this.ports,
       tokenLifetime,
+      grace = '1s',
       attesters,
       moreAttesters = [],
       env,
@@ -173,7 +176,7 @@ export class LiveFederation {
       ],
       simulated_roots: this.#simulatedRoots(),
       endorsements: { offline_directory: join(this.vendor, 'endorsements') },
-      jobs: { grace: '1s' },
+      jobs: { grace },
     });
     const site = new LiveSite({
       name,

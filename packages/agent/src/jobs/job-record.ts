@@ -66,7 +66,8 @@ export type JobEvent =
   | {
       readonly type: 'stop';
       readonly upTo: bigint;
-      readonly graceMs: number;
+      /** Between SIGTERM and SIGKILL; undefined for the site's own. */
+      readonly graceMs: number | undefined;
       readonly reasons: readonly Reason[];
     }
   | { readonly type: 'retry'; readonly runId: string }
@@ -80,7 +81,7 @@ export type JobEffect =
   | {
       readonly type: 'end';
       readonly runId: string;
-      /** Between SIGTERM and SIGKILL; undefined for the supervisor's default. */
+      /** Between SIGTERM and SIGKILL; undefined for the site's own. */
       readonly graceMs: number | undefined;
       readonly reasons: readonly Reason[];
     }

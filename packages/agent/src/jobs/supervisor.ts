@@ -84,14 +84,18 @@ export class JobSupervisor {
   readonly #events = new EventEmitter<{ report: [JobReport]; change: [string] }>().setMaxListeners(0);
   readonly #options: JobSupervisorOptions;
   readonly #clock: Clock;
-  readonly #graceMs: number;
+  #graceLimitMs = Infinity;
   readonly #endRun: typeof endRun;
 
   constructor(options: JobSupervisorOptions) {
     this.#options = options;
-    this.#graceMs = options.graceMs ?? 5_000;
     this.#endRun = options.endRun ?? endRun;
     this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Bounds the site's own grace, ms: the server counts what the site ends by itself as ended after that. */
+  limitGrace(ms: number): void {
+    this.#graceLimitMs = ms;
   }
 
   /** Allows a job to be started, once. A newer generation ends an older one that runs; an older one changes nothing. */
@@ -107,11 +111,14 @@ export class JobSupervisor {
     this.#dispatch(jobId, { type: 'forfeited', generation, reasons });
   }
 
-  /** Takes permission back for every generation up to one, and resolves when none of its processes is left. */
+  /**
+   * Takes permission back for every generation up to one, and resolves when none of its processes is left. Without a
+   * grace, ms, the site's own is taken.
+   */
   async stop(
     jobId: string,
     upToGeneration: bigint,
-    graceMs: number,
+    graceMs: number | undefined,
     reasons: readonly [Reason, ...Reason[]],
   ): Promise<StopOutcome> {
     const current = this.#records.get(jobId)?.run;
@@ -124,7 +131,10 @@ export class JobSupervisor {
   }
 
   /** Takes permission back for every job. Resolves when no process is left, or some could not be ended. */
-  async stopAll(graceMs: number, reasons: readonly [Reason, ...Reason[]]): Promise<StopOutcome> {
+  async stopAll(
+    graceMs: number | undefined,
+    reasons: readonly [Reason, ...Reason[]],
+  ): Promise<StopOutcome> {
     const outcomes = await Promise.all(
       this.jobs().map(({ jobId, floor, permit }) =>
         this.stop(jobId, permit?.generation ?? floor, graceMs, reasons),
@@ -185,6 +195,10 @@ export class JobSupervisor {
       if ((await this.#endRun(target, 0, this.#clock)).length > 0) throw refusal('JOB_STOP_INCOMPLETE');
     }
     for (const cgroup of cgroups) cgroup.remove();
+  }
+
+  get #graceMs(): number {
+    return Math.min(this.#options.graceMs ?? 5_000, this.#graceLimitMs);
   }
 
   #grant(runId: string, permit: Permit, request: StartRequest): Grant {

@@ -25,8 +25,6 @@ export interface CommandParts {
   readonly jobs: Pick<JobSupervisor, 'permit' | 'forfeit' | 'stop' | 'stopAll' | 'jobs'>;
   readonly checker: JobChecker;
   readonly agreements: Agreements;
-  /** Between SIGTERM and SIGKILL where a command does not say, ms. */
-  readonly graceMs: number;
   readonly rotateCertificate: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -81,7 +79,7 @@ export class CommandHandler {
    * ended.
    */
   async reconcile({ jobs: desired }: DesiredState, session: Session): Promise<boolean> {
-    const { jobs, graceMs } = this.#parts;
+    const { jobs } = this.#parts;
     const wanted = new Map(desired.map(({ jobId, generation }) => [jobId, generation]));
     const stops = jobs.jobs().flatMap(({ jobId, permit, run }) => {
       const generations = [permit?.generation, run?.generation].filter((one) => one !== undefined);
@@ -89,7 +87,7 @@ export class CommandHandler {
       const latest = beside.toSorted((a, b) => (a < b ? -1 : 1)).at(-1);
       if (latest === undefined) return [];
       const code: ReasonCode = wanted.has(jobId) ? 'JOB_SUPERSEDED' : 'JOB_UNKNOWN_TO_SERVER';
-      return [jobs.stop(jobId, latest, graceMs, [reason(code)])];
+      return [jobs.stop(jobId, latest, undefined, [reason(code)])];
     });
     const permits = desired.map(async (permit) => {
       const { outcome, reasons } = await this.#permitJob(permit, session);
@@ -164,23 +162,23 @@ export class CommandHandler {
   }
 
   async #stopJob({ jobId, generation, grace, reasons }: StopJob): Promise<CommandResult> {
-    const { jobs, agreements, graceMs } = this.#parts;
+    const { jobs, agreements } = this.#parts;
     agreements.revoke(jobId, generation);
-    const within = bounded(fromDuration(grace) ?? graceMs);
     return stopResult(
-      await jobs.stop(jobId, generation, within, readReasons(reasons, 'JOB_STOPPED_BY_OPERATOR')),
+      await jobs.stop(jobId, generation, bounded(grace), readReasons(reasons, 'JOB_STOPPED_BY_OPERATOR')),
     );
   }
 
   async #shutdown({ grace, reasons }: ShutdownAgent): Promise<CommandResult> {
-    const { jobs, graceMs } = this.#parts;
-    const within = bounded(fromDuration(grace) ?? graceMs);
-    return stopResult(await jobs.stopAll(within, readReasons(reasons, 'OPERATOR_SHUTDOWN')));
+    const { jobs } = this.#parts;
+    return stopResult(await jobs.stopAll(bounded(grace), readReasons(reasons, 'OPERATOR_SHUTDOWN')));
   }
 }
 
-function bounded(ms: number): number {
-  return Math.min(Math.max(0, ms), longestGraceMs);
+/** The grace that a command asks for, ms; undefined where it leaves it to the site. */
+function bounded(grace: StopJob['grace']): number | undefined {
+  const ms = fromDuration(grace);
+  return ms === undefined ? undefined : Math.min(Math.max(0, ms), longestGraceMs);
 }
 
 function readReasons(

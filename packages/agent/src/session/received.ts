@@ -82,6 +82,7 @@ function welcome(
 ): Decision | undefined {
   const intervalMs = fromDuration(value.heartbeatInterval) ?? 0;
   const leaseTtlMs = fromDuration(value.leaseTtl) ?? 0;
+  const graceLimitMs = fromDuration(value.graceLimit);
   const allowed =
     value.protocol >= protocolVersions.min &&
     value.protocol <= protocolVersions.max &&
@@ -92,6 +93,7 @@ function welcome(
     intervalMs <= heartbeatBounds.max &&
     leaseTtlMs > intervalMs &&
     leaseTtlMs <= longestLeaseMs &&
+    (graceLimitMs ?? 0) >= 0 &&
     value.serverTime !== undefined;
   if (!allowed) return undefined;
   const active: OpenStream = {
@@ -124,6 +126,7 @@ function welcome(
     },
     effects: [
       log('info', 'session.opened', { stream, epoch: String(value.epoch), mode: value.mode }),
+      ...(graceLimitMs === undefined ? [] : [{ type: 'limit_grace', ms: graceLimitMs } as const]),
       { type: 'judge_server', stream, welcome: value },
       ...again.map((message) => send(stream, message)),
       ...(predecessor === undefined

@@ -117,6 +117,8 @@ export type SessionEffect =
       readonly adopt: boolean;
     }
   | { readonly type: 'attest'; readonly challenge: Challenge }
+  /** The server bounds the grace of what the site ends by itself, ms. */
+  | { readonly type: 'limit_grace'; readonly ms: number }
   | { readonly type: 'stop_all'; readonly reasons: readonly [Reason, ...Reason[]] }
   /** The server names the CAs to trust. */
   | { readonly type: 'follow'; readonly stream: StreamId; readonly bundle: TrustBundle }

@@ -43,10 +43,8 @@ export interface SessionParts {
   /** Random numbers in [0, 1). */
   readonly random: () => number;
   readonly logger: Logger;
-  readonly jobs: Pick<JobSupervisor, 'running' | 'stopAll' | 'onReport'>;
+  readonly jobs: Pick<JobSupervisor, 'running' | 'limitGrace' | 'stopAll' | 'onReport'>;
   readonly namespaces: readonly string[];
-  /** Between SIGTERM and SIGKILL when the agent stops jobs by itself, ms. */
-  readonly graceMs: number;
   /** Opens a stream; throws a MusterError when that is pointless. */
   readonly connect: (listener: ConnectionListener) => Connection;
   /** Appraises the server's evidence, which must answer the nonce; no reasons mean proven. */
@@ -186,7 +184,7 @@ export class Session {
   }
 
   #perform(effect: SessionEffect): void {
-    const { logger, jobs, graceMs } = this.#parts;
+    const { logger, jobs } = this.#parts;
     switch (effect.type) {
       case 'open':
         return this.#open(effect.stream);
@@ -210,7 +208,9 @@ export class Session {
       case 'attest':
         return this.#inBackground(() => this.#attest(effect.challenge));
       case 'stop_all':
-        return this.#inBackground(() => jobs.stopAll(graceMs, effect.reasons));
+        return this.#inBackground(() => jobs.stopAll(undefined, effect.reasons));
+      case 'limit_grace':
+        return jobs.limitGrace(effect.ms);
       case 'follow':
         return this.#follow(effect.stream, effect.bundle);
       case 'enrol':

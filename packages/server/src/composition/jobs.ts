@@ -17,7 +17,7 @@ export interface JobParts {
   readonly responses: Responses;
 }
 
-/** How long the server waits beyond a lease until it counts a site's jobs as ended, ms. */
+/** How long the server waits beyond a lease until it counts a site's jobs as ended, ms. Sites are told the grace. */
 export function leaseMarginMs({ stop }: ServerConfig): number {
   return stop.grace + endingMs;
 }

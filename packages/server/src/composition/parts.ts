@@ -38,6 +38,7 @@ export function composeParts(foundation: Foundation, endServer: () => void): Par
     heartbeatLimit: { rate: config.limits.calls_per_caller, burst: config.limits.calls_per_caller },
     leaseTtlMs: config.session.lease_ttl,
     leaseMarginMs: leaseMarginMs(config),
+    graceLimitMs: config.stop.grace,
     clock,
     logger,
   });

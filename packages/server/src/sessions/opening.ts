@@ -30,6 +30,8 @@ export interface OpeningOptions {
   readonly self: SelfAttestation;
   readonly signer: Signer;
   readonly leaseTtlMs: number;
+  /** The longest grace that a site may give processes which it ends by itself, ms. */
+  readonly graceLimitMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -63,7 +65,7 @@ export class Opening {
     onOpened: (opened: Opened) => void,
   ): Promise<void> {
     const serverAttestation = await this.#attest(caller, hello);
-    const { store, registry, commands, jobs, leaseTtlMs, signer, clock } = this.#options;
+    const { store, registry, commands, jobs, leaseTtlMs, graceLimitMs, signer, clock } = this.#options;
     const { name } = caller;
     await store.transaction(async (tx) => {
       const row = await selectParticipant(tx, name);
@@ -90,6 +92,7 @@ export class Opening {
         serverAttestation,
         protocol: highestCommonVersion(hello, protocolVersions) ?? protocolVersions.max,
         jwks: signer.jwks,
+        graceLimit: toDuration(graceLimitMs),
       };
       const throughSeq = BigInt(row.finished_seq);
       afterCommit(tx, () => {

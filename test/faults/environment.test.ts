@@ -56,9 +56,7 @@ function steppable(
           // A server whose clock is behind accepts no connection, so it is asked afterwards.
           for (const { step: back } of [server, agent]) back('+0');
           await federation.ended(job.jobId);
-          // An agent that enrolled while the server's clock was ahead holds a certificate of the future.
-          await site.live.agent.kill();
-          site.live.startAgent();
+          await federation.trusted('server', site.name);
           await federation.worksAgain(story.nextJob(), site);
           const violations = [...late(stoppedAfterMs, boundMs), ...(await federation.violations())];
           return report.add({ fault, injected: 1, boundMs, stoppedAfterMs, violations });
@@ -89,11 +87,31 @@ function steppable(
             },
           ),
         ];
-        expect(records.flatMap(({ violations }) => violations)).toEqual([]);
+        // The certificate is then of the future, and the agent has to notice that by itself.
+        const enrolments = federation.enrolments(site.name);
+        await site.live.agent.kill();
+        for (const { step } of [server, agent]) step(`+${hours}h`);
+        site.live.startAgent();
+        await federation.enrolled(site.name, enrolments + 1);
+        for (const { step: back } of [server, agent]) back('+0');
+        site.session.break();
+        await federation.trusted('server', site.name);
+        await federation.worksAgain(story.nextJob(), site);
+        const enrolment = report.add({
+          fault: `both clocks ${hours} h ahead while the agent enrols`,
+          injected: 1,
+          violations: [
+            ...(site.live.agent.output().includes('CERTIFICATE_NOT_YET_VALID')
+              ? []
+              : ['the certificate was not of the future']),
+            ...(await federation.violations()),
+          ],
+        });
+        expect([...records, enrolment].flatMap(({ violations }) => violations)).toEqual([]);
       } finally {
         await federation.close();
       }
-    }, 240_000);
+    }, 360_000);
   },
 );
 

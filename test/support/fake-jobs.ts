@@ -51,10 +51,7 @@ export class FakeJobs implements Jobs {
     this.graceLimitMs = ms;
   }
 
-  async stopAll(
-    graceMs: number | undefined,
-    reasons: readonly [Reason, ...Reason[]],
-  ): Promise<StopOutcome> {
+  async stopAll(graceMs: number | undefined, reasons: readonly [Reason, ...Reason[]]): Promise<StopOutcome> {
     const stops = this.running().map(({ jobId, generation }) =>
       this.stop(jobId, generation, graceMs, reasons),
     );

@@ -84,7 +84,11 @@ export function composeSession(composition: SessionComposition): {
     logger,
     jobs,
     namespaces: tokens.namespaces,
-    connect: (listener) => openConnection(config.server.session, keeper.channelCredentials(), listener),
+    connect: ({ onMessage, onClosed }) =>
+      openConnection(config.server.session, keeper.channelCredentials(), {
+        onMessage,
+        onClosed: (error) => onClosed(keeper.explain(error)),
+      }),
     judgeServer: (peer, welcome, nonce) => judgeServer(appraise, identity, peer, welcome, nonce),
     apply: (command, current) => commands.apply(command, current),
     reconcile: (desired, current) => commands.reconcile(desired, current),

@@ -112,6 +112,15 @@ describe('the certificate of an agent', () => {
     expect(() => kept.channelCredentials()).toThrow(refusal('CERTIFICATE_EXPIRED').message);
   });
 
+  it('of the future explains why the server cannot be reached, and nothing else', async () => {
+    const kept = await keep(0.5);
+    const unreachable = refusal('SERVER_UNREACHABLE');
+    expect(kept.explain(unreachable)).toBe(unreachable);
+    clock.step(-2 * hourMs);
+    expect(kept.explain(unreachable).code).toBe('CERTIFICATE_NOT_YET_VALID');
+    expect(kept.explain(refusal('SESSION_FENCED')).code).toBe('SESSION_FENCED');
+  });
+
   it('cannot be kept when enrolling again is refused', async () => {
     server.answers.renewCertificate = () => Promise.reject(refusal('CERTIFICATE_REVOKED'));
     await keep(0.5, () => Promise.reject(refusal('JOIN_TOKEN_INVALID')));

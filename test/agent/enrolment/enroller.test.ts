@@ -133,13 +133,17 @@ describe('enrolment', () => {
     await enrolled;
   });
 
-  it('begins anew when its challenge has expired', async () => {
+  it.each([
+    ['its challenge has expired', 'CHALLENGE_EXPIRED'],
+    ['its fresh evidence is too old by the clock of the server', 'TOKEN_EXPIRED'],
+    ['its fresh evidence is too new by the clock of the server', 'TOKEN_NOT_YET_VALID'],
+  ] as const)('begins anew when %s', async (_what, code) => {
     let late = true;
     const { enroll } = server.answers;
     server.answers.enroll = (request) => {
       if (!late) return enroll(request);
       late = false;
-      throw refusal('CHALLENGE_EXPIRED');
+      throw refusal(code);
     };
     const enrolled = enrol();
     await clock.waitForTimers(1);

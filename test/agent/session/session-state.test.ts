@@ -122,7 +122,7 @@ describe('opening a session', () => {
     expect(driver.state.connectAt).toBeGreaterThan(driver.now);
   });
 
-  it('takes the bound that the server sets to the site\'s own grace', () => {
+  it("takes the bound that the server sets to the site's own grace", () => {
     const value = { ...goodWelcome, graceLimit: toDuration(5_000) };
     const driver = new Driver().tick().receive({ $case: 'welcome', value });
     expect(driver.effects).toContainEqual({ type: 'limit_grace', ms: 5_000 });
@@ -180,9 +180,36 @@ describe('reconnecting', () => {
 
   it.each(unaccepted)('enrols again on %s, and waits for the new certificate', (code) => {
     const driver = new Driver().tick().event({ type: 'closed', stream: 1, error: refusal(code) });
-    expect(driver.types()).toEqual(['enrol']);
+    expect(driver.tick().types()).toEqual(['enrol']);
     expect(nextTick(driver.state)).toBeUndefined();
     expect(driver.event({ type: 'handover' }).tick().types()).toEqual(['open']);
+  });
+
+  it.each(unaccepted)('enrols after growing delays while new certificates are %s, too', (code) => {
+    const driver = new Driver().tick();
+    const delays = [1, 2, 3].map((stream) => {
+      driver.event({ type: 'closed', stream, error: refusal(code) });
+      const delayMs = (nextTick(driver.state) ?? 0) - driver.now;
+      expect(driver.at(driver.now + delayMs).types()).toEqual(['enrol']);
+      driver.event({ type: 'handover' }).tick();
+      return delayMs;
+    });
+    expect(delays).toEqual([0, 1_000, 2_000]);
+  });
+
+  it('enrols again when the certificate is of the future, and no lease is held that this would end', () => {
+    const error = refusal('CERTIFICATE_NOT_YET_VALID');
+    const driver = new Driver().open().ack(1n).event({ type: 'closed', stream: 1, error });
+    expect(driver.at(driver.state.connectAt ?? 0).types()).toEqual(['open']);
+    driver.at(leaseTtlMs).at(driver.state.connectAt ?? 0);
+    driver.event({ type: 'closed', stream: driver.state.streams, error });
+    expect(driver.at(driver.state.enrolAt ?? 0).types()).toEqual(['enrol']);
+  });
+
+  it('does not enrol once it leaves', () => {
+    const driver = new Driver().tick();
+    driver.event({ type: 'closed', stream: 1, error: refusal('CERTIFICATE_REVOKED') });
+    expect(driver.event({ type: 'leave' }).tick().types()).toEqual([]);
   });
 
   it.each(unaccepted)(

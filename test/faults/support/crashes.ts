@@ -132,7 +132,7 @@ async function serverDuringEnrolment(story: Story): Promise<Outcome> {
   const { federation } = story;
   const site = await federation.addSite(`late-${story.nextJob()}`);
   site.enrollment.delay(300);
-  await enrolled(story, site.name);
+  await federation.enrolled(site.name);
   site.enrollment.break();
   await federation.live.server.kill();
   site.enrollment.heal();
@@ -146,7 +146,7 @@ async function agentDuringEnrolment(story: Story): Promise<Outcome> {
   const { federation } = story;
   const site = await federation.addSite(`late-${story.nextJob()}`);
   site.enrollment.delay(300);
-  await enrolled(story, site.name);
+  await federation.enrolled(site.name);
   await site.live.agent.kill();
   site.enrollment.heal();
   await federation.replaceJoinToken(site);
@@ -200,12 +200,4 @@ async function duringShutdown(story: Story): Promise<Outcome> {
 
 async function killAgents({ sites }: Story): Promise<void> {
   await Promise.all(sites.map(({ live }) => live.agent.kill()));
-}
-
-function enrolled({ federation }: Story, name: string): Promise<unknown> {
-  return eventually(`the enrolment of ${name} to be committed`, () =>
-    logLines(federation.serverOutput).some(
-      ({ event, participant }) => event === 'enrollment.completed' && participant === name,
-    ),
-  );
 }

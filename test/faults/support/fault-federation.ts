@@ -5,7 +5,7 @@ import { LiveFederation, type LiveOptions, type SiteOptions } from '../../suppor
 import { JobRun, type LiveSite } from '../../support/live/site.js';
 import { inState, jobIs, type JobView } from '../../support/live/views.js';
 import { callPollMs, eventually } from '../../support/live/wait.js';
-import { commandViolations, epochViolations, repeatedOutcomes, startsOf } from './evidence.js';
+import { commandViolations, epochViolations, logLines, repeatedOutcomes, startsOf } from './evidence.js';
 import { Way } from './way.js';
 
 /** The times of the suite, ms. `slackMs` is what a busy machine may take beside them. */
@@ -56,6 +56,8 @@ export interface RunningJob {
 }
 
 const maxAttempts = 3;
+/** Within what time a proof is tried again, with its jitter and for a busy machine, ms. */
+const provenAgainMs = 90_000;
 
 /** A federation of real processes whose ways, processes and clocks a test disturbs. */
 export class FaultFederation {
@@ -111,8 +113,21 @@ export class FaultFederation {
     if (code !== 0) throw new Error(`no join token for ${name}: ${err}`);
   }
 
+  /** Waits until participants are trusted: a proof that failed is asked for again within a minute and its jitter. */
   trusted(...names: readonly string[]): Promise<unknown> {
-    return Promise.all(names.map((name) => inState(this.live, name, 'TRUSTED')));
+    return Promise.all(names.map((name) => inState(this.live, name, 'TRUSTED', provenAgainMs)));
+  }
+
+  /** How often the server, in all its processes, has committed an enrolment of a site. */
+  enrolments(name: string): number {
+    const lines = logLines(this.serverOutput);
+    return lines.filter(({ event, participant }) => event === 'enrollment.completed' && participant === name)
+      .length;
+  }
+
+  /** Waits until an enrolment of a site is committed, the first or a later one. */
+  enrolled(name: string, count = 1): Promise<unknown> {
+    return eventually(`the enrolment of ${name} to be committed`, () => this.enrolments(name) >= count);
   }
 
   /** Submits a job and waits until it is admitted; a site that has just come back may have to be asked again. */
@@ -122,7 +137,7 @@ export class FaultFederation {
       return (await this.live.muster('job', 'submit', jobId, '--site', names)).code === 0;
     });
     const admitted = async (): Promise<boolean> => (await this.live.muster('job', 'admit', jobId)).code === 0;
-    await eventually(`${jobId} to be admitted`, admitted, 30_000, callPollMs);
+    await eventually(`${jobId} to be admitted`, admitted, provenAgainMs, callPollMs);
   }
 
   /**

@@ -62,13 +62,27 @@ describe('alarms', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('wait when the wall clock is set back', async () => {
+  it.each([3_600_000, -3_600_000, 6_000, -6_000])(
+    'ring within 30 seconds after the wall clock was stepped by %d ms',
+    async (stepMs) => {
+      const clock = new FakeClock(at);
+      const rung: string[] = [];
+      const alarms = new Alarms(clock, (name) => rung.push(name));
+      alarms.set('a', after(7_200_000));
+      await clock.advance(60_000);
+      clock.step(stepMs);
+      await clock.advance(30_000);
+      expect(rung).toEqual(['a']);
+    },
+  );
+
+  it('wait for their time when the wall clock is only corrected', async () => {
     const clock = new FakeClock(at);
     const rung: string[] = [];
     const alarms = new Alarms(clock, (name) => rung.push(name));
-    alarms.set('a', after(10_000));
-    clock.step(-20_000);
-    await clock.advance(29_999);
+    alarms.set('a', after(40_000));
+    clock.step(-3_000);
+    await clock.advance(42_999);
     expect(rung).toEqual([]);
     await clock.advance(1);
     expect(rung).toEqual(['a']);

@@ -44,12 +44,13 @@ export function inState(
   federation: LiveFederation,
   name: string,
   state: 'UNPROVEN' | 'TRUSTED' | 'QUARANTINED' | 'SILENT',
+  timeoutMs = patienceMs,
 ): Promise<ParticipantView['participant']> {
   const look = async (): Promise<ParticipantView['participant'] | undefined> => {
     const { participant } = await federation.ask<ParticipantView>('participant', 'get', name);
     return participant.state === `PARTICIPANT_STATE_${state}` ? participant : undefined;
   };
-  return eventually(`${name} to be ${state}`, look, patienceMs, callPollMs);
+  return eventually(`${name} to be ${state}`, look, timeoutMs, callPollMs);
 }
 
 /** Waits until a job is in a state, and returns it. */

@@ -65,6 +65,16 @@ export class CertificateKeeper {
     return channelCredentials(this.#enrolment.trust, this.#enrolment.credential);
   }
 
+  /**
+   * Why a connection failed. A server that does not accept the certificate yet breaks it without a word: one that is of
+   * the future was issued while a clock was ahead, and is CERTIFICATE_NOT_YET_VALID.
+   */
+  explain(error: MusterError): MusterError {
+    const future = this.credential.notBefore > this.#options.clock.now();
+    if (!future || error.code !== 'SERVER_UNREACHABLE') return error;
+    return refusal('CERTIFICATE_NOT_YET_VALID', {}, error);
+  }
+
   /** Names the CAs that are trusted: see trustBundleDigest. */
   get trustDigest(): Buffer {
     const certificates = this.#enrolment.trust.trustBundle.split(/(?=-----BEGIN)/);

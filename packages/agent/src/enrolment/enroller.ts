@@ -54,6 +54,8 @@ const passingStatuses: ReadonlySet<ReasonStatus> = new Set([
   'DEADLINE_EXCEEDED',
 ]);
 const staleCodes: ReadonlySet<ReasonCode> = new Set(['CHALLENGE_UNKNOWN', 'CHALLENGE_EXPIRED']);
+/** Evidence that was collected a moment ago is too old or too new only where two clocks disagree. */
+const clockCodes: ReadonlySet<ReasonCode> = new Set(['TOKEN_EXPIRED', 'TOKEN_NOT_YET_VALID']);
 const secretCodes: ReadonlySet<ReasonCode> = new Set([
   'JOIN_TOKEN_INVALID',
   'JOIN_TOKEN_USED',
@@ -96,7 +98,8 @@ export class Enroller {
           queue.shift();
           continue;
         }
-        if (!isPassing(error) && !staleCodes.has(error.code)) throw error;
+        const mayPass = isPassing(error) || staleCodes.has(error.code) || clockCodes.has(error.code);
+        if (!mayPass) throw error;
         const delayMs = backoffMs(failures, random(), error.retryAfterMs);
         logger.warn('session.retry', {
           step: 'enrolment',

@@ -131,10 +131,7 @@ export class JobSupervisor {
   }
 
   /** Takes permission back for every job. Resolves when no process is left, or some could not be ended. */
-  async stopAll(
-    graceMs: number | undefined,
-    reasons: readonly [Reason, ...Reason[]],
-  ): Promise<StopOutcome> {
+  async stopAll(graceMs: number | undefined, reasons: readonly [Reason, ...Reason[]]): Promise<StopOutcome> {
     const outcomes = await Promise.all(
       this.jobs().map(({ jobId, floor, permit }) =>
         this.stop(jobId, permit?.generation ?? floor, graceMs, reasons),

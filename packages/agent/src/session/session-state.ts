@@ -7,7 +7,7 @@ import { acknowledgement } from './acknowledgement.js';
 import { adopt, emptyLog, finish } from './command-log.js';
 import { log, send, unchanged } from './effects.js';
 import { beat, isDead } from './heartbeats.js';
-import { hasEnded, noLease } from './lease.js';
+import { hasEnded, isHeld, noLease } from './lease.js';
 import { emptyOutbox, keep, type Outgoing } from './outbox.js';
 import { receiveMessage } from './received.js';
 import type { Decision, Moment, SessionEffect, SessionEvent, SessionState } from './session-types.js';
@@ -36,6 +36,7 @@ export function initialState(now: number): SessionState {
     active: undefined,
     opening: undefined,
     connectAt: now,
+    enrolAt: undefined,
     drainedUntil: undefined,
     failures: 0,
     lease: noLease,
@@ -48,11 +49,13 @@ export function initialState(now: number): SessionState {
 }
 
 /** When a tick is needed next, on the monotonic clock, ms; undefined when only an event can change anything. */
-export function nextTick({ lease, opening, active, connectAt, leaving }: SessionState): number | undefined {
+export function nextTick(state: SessionState): number | undefined {
+  const { lease, opening, active, connectAt, enrolAt, leaving } = state;
   const times = [
     lease.endsAt,
     opening?.deadline,
     active?.heartbeats.dueAt,
+    enrolAt,
     opening === undefined && !leaving ? connectAt : undefined,
   ].filter((time) => time !== undefined);
   return times.length === 0 ? undefined : Math.min(...times);
@@ -64,7 +67,7 @@ export function decide(state: SessionState, event: SessionEvent, moment: Moment)
     case 'tick':
       return tick(state, moment);
     case 'handover':
-      return unchanged({ ...state, connectAt: moment.now });
+      return unchanged({ ...state, connectAt: moment.now, enrolAt: undefined });
     case 'received': {
       const decision = receiveMessage(state, event.stream, event.message, moment);
       if (decision !== undefined) return decision;
@@ -125,7 +128,7 @@ function tick(before: SessionState, moment: Moment): Decision {
       log('warn', 'lease.lost', { connected: state.active !== undefined }),
     );
   }
-  for (const step of [checkOpening, heartbeat, connect]) {
+  for (const step of [checkOpening, heartbeat, enrol, connect]) {
     const decision = step(state, moment);
     state = decision.state;
     effects.push(...decision.effects);
@@ -151,6 +154,12 @@ function heartbeat(state: SessionState, moment: Moment): Decision {
     state: { ...state, active: { ...active, heartbeats } },
     effects: [{ type: 'heartbeat', stream: active.id, seq: heartbeats.seq }],
   };
+}
+
+function enrol(state: SessionState, { now }: Moment): Decision {
+  const { enrolAt } = state;
+  if (enrolAt === undefined || now < enrolAt) return unchanged(state);
+  return { state: { ...state, enrolAt: undefined }, effects: [{ type: 'enrol' }] };
 }
 
 function connect(state: SessionState, { now }: Moment): Decision {
@@ -190,8 +199,12 @@ function closed(state: SessionState, stream: number, error: MusterError, moment:
   const closing = log('warn', 'session.closed', { stream, ...errorFields(error) });
   // Whatever the old certificate has come to: the session that is being opened has one of its own.
   if (left.opening !== undefined) return { state: left, effects: [closing] };
-  if (enrolCodes.has(error.code)) {
-    return { state: { ...left, connectAt: undefined }, effects: [closing, { type: 'enrol' }] };
+  if (needsEnrolment(state, error, moment.now)) {
+    // At once, unless that has not helped: then a new certificate is refused as the old one was.
+    const { failures } = state;
+    const delayMs = failures === 0 ? 0 : backoffMs(failures, moment.random, error.retryAfterMs);
+    const enrolAt = moment.now + delayMs;
+    return { state: { ...left, failures: failures + 1, connectAt: undefined, enrolAt }, effects: [closing] };
   }
   const drainedMs = (state.drainedUntil ?? 0) - moment.now;
   const delayMs = drainedMs > 0 ? drainedMs : backoffMs(state.failures, moment.random, error.retryAfterMs);
@@ -201,10 +214,15 @@ function closed(state: SessionState, stream: number, error: MusterError, moment:
   };
 }
 
+/** While a lease is held, a certificate of the future is kept: a new key would cost the jobs that run. */
+function needsEnrolment({ lease }: SessionState, { code }: MusterError, now: number): boolean {
+  return enrolCodes.has(code) || (code === 'CERTIFICATE_NOT_YET_VALID' && !isHeld(lease, now));
+}
+
 function leave(state: SessionState): Decision {
   const { active, opening } = state;
   return {
-    state: { ...state, leaving: true, connectAt: undefined },
+    state: { ...state, leaving: true, connectAt: undefined, enrolAt: undefined },
     effects: [
       ...(opening === undefined ? [] : [{ type: 'abort', stream: opening.id } as const]),
       ...(active === undefined

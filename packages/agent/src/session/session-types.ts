@@ -58,6 +58,8 @@ export interface SessionState {
   readonly opening: OpeningStream | undefined;
   /** When the next stream is to be opened, on the monotonic clock, ms; undefined when none is wanted. */
   readonly connectAt: number | undefined;
+  /** When to enrol again, on the monotonic clock, ms; undefined while the certificate will do. */
+  readonly enrolAt: number | undefined;
   /** When the server that is about to end asked this agent to come back, on the monotonic clock, ms. */
   readonly drainedUntil: number | undefined;
   /** Attempts that failed since a heartbeat was last acknowledged. */

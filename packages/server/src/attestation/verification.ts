@@ -203,22 +203,29 @@ export class Verification implements Attestation {
   }
 
   async #expire(name: string): Promise<void> {
+    const { registry, logger, clock } = this.#options;
     try {
       await this.#endExpired(name);
+      const participant = registry.find(name);
+      if (participant !== undefined) this.#armExpiry(participant);
     } catch (error) {
-      const { logger, clock } = this.#options;
       logger.error('attestation.failed', { participant: name, ...errorFields(error) });
       this.#expiries.set(name, new Date(clock.now().getTime() + storeRetryMs));
     }
   }
 
-  #arm(participant: RegisteredParticipant): void {
-    const { clock, policy, self } = this.#options;
+  #armExpiry(participant: RegisteredParticipant): void {
     const { name, tokens } = participant;
-    const required = this.#requiredOf(participant);
-    const expiry = firstExpiry(tokens, required);
+    const expiry = firstExpiry(tokens, this.#requiredOf(participant));
     if (expiry === undefined) this.#expiries.clear(name);
     else this.#expiries.set(name, expiry);
+  }
+
+  #arm(participant: RegisteredParticipant): void {
+    const { clock, policy, self } = this.#options;
+    const { name } = participant;
+    const required = this.#requiredOf(participant);
+    this.#armExpiry(participant);
     if (required.length === 0 || !(participant.connected || name === self.name)) {
       this.#renewals.clear(name);
       return;

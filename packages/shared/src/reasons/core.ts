@@ -251,6 +251,11 @@ export const coreReasons = {
     summary: 'The certificate has expired.',
     remedy: 'Enrol again.',
   },
+  CERTIFICATE_NOT_YET_VALID: {
+    status: 'UNAUTHENTICATED',
+    summary: "The server cannot be reached, and by this site's clock the certificate is of the future.",
+    remedy: 'Set the clocks of server and site; the agent enrols again by itself.',
+  },
   CERTIFICATE_UNUSABLE: {
     status: 'INTERNAL',
     summary: "The certificate that the server issued does not fit this agent's key and name.",

@@ -1,5 +1,6 @@
 import { CommandQueue } from '@muster/server/commands/command-queue.js';
 import type { CommandResult, JobEvents, Speaker } from '@muster/server/ports.js';
+import type { Conversation, Responses } from '@muster/server/middleware/message-stream.js';
 import { Connections, type Downstream } from '@muster/server/sessions/connections.js';
 import { SessionHub } from '@muster/server/sessions/hub.js';
 import { TrustPush } from '@muster/server/sessions/trust-push.js';
@@ -140,13 +141,24 @@ export class AgentStream {
   error: MusterError | undefined;
   ended = false;
   readonly #frames: (Uint8Array | undefined)[] = [];
-  readonly #gone = new AbortController();
-  #wake: () => void = () => undefined;
+  readonly #conversation: Conversation<Uint8Array> | undefined;
+  #reading = false;
 
   constructor(hub: SessionHub, { identity, publicKey }: Presenter, notAfter: Date) {
     const spiffeId = formatSpiffeId(identity);
     const caller = { ...identity, publicKey, notAfter, serial: '01', authority: 1, spiffeId };
-    void this.#receive(hub.serve(this.#requests(), { caller, signal: this.#gone.signal }));
+    const responses: Responses<SessionResponse> = {
+      send: ({ message }) => {
+        if (message !== undefined) this.received.push(message);
+        return true;
+      },
+      end: (error) => this.#end(error),
+    };
+    try {
+      this.#conversation = hub.serve(responses, caller);
+    } catch (error) {
+      this.#end(error);
+    }
   }
 
   /** Sends a message. */
@@ -171,19 +183,19 @@ export class AgentStream {
   /** Sends raw bytes. */
   sayBytes(bytes: Uint8Array): void {
     this.#frames.push(bytes);
-    this.#wake();
+    void this.#read();
   }
 
   /** Ends this half of the stream. */
   finish(): void {
     this.#frames.push(undefined);
-    this.#wake();
+    void this.#read();
   }
 
   /** Breaks the connection. */
   cut(): void {
-    this.#gone.abort();
-    this.finish();
+    this.#conversation?.closed();
+    this.ended = true;
   }
 
   /** The first message of a kind; undefined when there is none. */
@@ -202,27 +214,21 @@ export class AgentStream {
     return this.error;
   }
 
-  async #receive(responses: AsyncIterable<SessionResponse>): Promise<void> {
-    try {
-      for await (const { message } of responses) if (message !== undefined) this.received.push(message);
-    } catch (error) {
-      if (!(error instanceof MusterError)) throw error;
-      this.error = error;
-    } finally {
-      this.ended = true;
+  /** Hands one frame after the other over, as the endpoint does. */
+  async #read(): Promise<void> {
+    if (this.#reading) return;
+    this.#reading = true;
+    while (this.#frames.length > 0) {
+      const frame = this.#frames.shift();
+      if (frame === undefined) this.#conversation?.closed();
+      else await this.#conversation?.received(frame);
     }
+    this.#reading = false;
   }
 
-  async *#requests(): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      if (this.#frames.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-      const next = this.#frames.shift();
-      if (next === undefined) return;
-      yield next;
-    }
+  #end(error: unknown): void {
+    if (error !== undefined && !(error instanceof MusterError)) throw error;
+    this.error = error;
+    this.ended = true;
   }
 }

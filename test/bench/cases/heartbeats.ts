@@ -1,74 +1,116 @@
+import type { BenchFederation } from '../federation.js';
 import { FramedStream } from '../framed-stream.js';
 import { openFleet } from '../fleet.js';
 import { compare, pooled, type Figure } from '../measure.js';
-import { startWorker } from '../worker.js';
+import { startWorker, type Worker } from '../worker.js';
 import type { Case } from './case.js';
 
 /** As long as a heartbeat. */
 const heartbeatBytes = 40;
 /** How many heartbeats are under way at the same time. */
 const width = 64;
+const [cpuAim, memoryAim] = [1.6, 1.15];
 
-/** CPU of the server per heartbeat and acknowledgement, and memory per idle session, against bare node:http2. */
+/**
+ * CPU of the server per heartbeat and acknowledgement, and memory per idle session: against bare node:http2, which the
+ * aims are about, and against plain grpc-js, below which a gRPC server in Node cannot go.
+ */
 export const heartbeats: Case = async ({ federation, quick }) => {
   const [size, beats, rounds] = quick ? [200, 4_000, 3] : [1_000, 10_000, 5];
-  const yardstick = startWorker('http2');
-  const port = await yardstick.ask<number>('start', federation.server.tls);
-  const bareBefore = await yardstick.usage(true);
-  const bare = federation.sites.slice(0, size).map(({ tls }) => new BareSession(port, tls));
-  await pooled(bare, 32, (session) => session.beat());
-  const bareAfter = await yardstick.usage(true);
-
-  const fleet = await openFleet(federation, { namespace: 'x-a', size: 1 });
-  const musterBefore = await fleet.server.usage(true);
-  await fleet.close();
-  const full = await openFleet(federation, { namespace: 'x-a', size });
-  try {
-    const musterAfter = await full.server.usage(true);
-    const turns = <T>(sessions: readonly T[]): readonly T[] =>
-      Array.from({ length: beats }, (_, index) => sessions[index % sessions.length] as T);
-    const perBeat = await compare(
+  const muster = await openMuster(federation, size);
+  const http2 = await openYardstick('http2', federation, size);
+  const grpc = await openYardstick('grpc', federation, size);
+  const perBeat = async ({ server, sessions }: Sessions): Promise<number> => {
+    const turns = Array.from({ length: beats }, (_, index) => sessions[index % size] as Beating);
+    return (await server.cpuOf(() => pooled(turns, width, (session) => session.beat()))) / beats;
+  };
+  const measure = async (name: string, yardstick: Sessions): Promise<{ cpu: Figure; memory: Figure }> => {
+    const cpu = await compare(
       rounds,
-      async () =>
-        (await full.server.cpuOf(() => pooled(turns(full.sites), width, (site) => site.beat()))) / beats,
-      async () =>
-        (await yardstick.cpuOf(() => pooled(turns(bare), width, (session) => session.beat()))) / beats,
+      () => perBeat(muster),
+      () => perBeat(yardstick),
     );
-    const perSession = (before: { rssBytes: number }, after: { rssBytes: number }): number =>
-      (after.rssBytes - before.rssBytes) / size / 1024;
-    const memory = perSession(musterBefore, musterAfter);
-    const bareMemory = perSession(bareBefore, bareAfter);
-    const figures: readonly Figure[] = [
-      {
+    return {
+      cpu: {
         name: `server CPU per heartbeat over mTLS, ${size} sessions`,
         unit: 'µs',
-        muster: perBeat.muster,
-        yardstick: { name: 'node:http2', value: perBeat.yardstick, ratio: perBeat.ratio },
-        aim: { is: 'at most', value: 1.6 },
+        muster: cpu.muster,
+        yardstick: { name, value: cpu.yardstick, ratio: cpu.ratio },
       },
-      {
+      memory: {
         name: `memory per idle mTLS session, ${size} sessions`,
         unit: 'KiB',
-        muster: memory,
-        yardstick: { name: 'node:http2', value: bareMemory, ratio: memory / bareMemory },
-        aim: { is: 'at most', value: 1.15 },
+        muster: muster.memoryKib,
+        yardstick: { name, value: yardstick.memoryKib, ratio: muster.memoryKib / yardstick.memoryKib },
       },
+    };
+  };
+  try {
+    const [bare, plain] = [await measure('node:http2', http2), await measure('grpc-js', grpc)];
+    return [
+      { ...bare.cpu, aim: { is: 'at most', value: cpuAim } },
+      plain.cpu,
+      { ...bare.memory, aim: { is: 'at most', value: memoryAim } },
+      plain.memory,
     ];
-    return figures;
   } finally {
-    for (const session of bare) session.close();
-    await Promise.all([full.close(), yardstick.kill()]);
+    await Promise.all([muster, http2, grpc].map((sessions) => sessions.close()));
   }
 };
 
-/** A session with the yardstick: as many bytes on the same stream, and no meaning. */
-class BareSession {
+/** What sends a heartbeat and waits for its acknowledgement. */
+interface Beating {
+  beat(): Promise<void>;
+}
+
+/** A server with idle sessions. */
+interface Sessions {
+  readonly server: Worker;
+  readonly sessions: readonly Beating[];
+  /** What each session adds to the memory of the server. */
+  readonly memoryKib: number;
+  close(): Promise<void>;
+}
+
+async function openMuster(federation: BenchFederation, size: number): Promise<Sessions> {
+  const first = await openFleet(federation, { namespace: 'x-a', size: 1 });
+  const { rssBytes: before } = await first.server.usage(true);
+  await first.close();
+  const fleet = await openFleet(federation, { namespace: 'x-a', size });
+  const { rssBytes: after } = await fleet.server.usage(true);
+  return { ...fleet, sessions: fleet.sites, memoryKib: (after - before) / size / 1024 };
+}
+
+async function openYardstick(
+  program: 'http2' | 'grpc',
+  federation: BenchFederation,
+  size: number,
+): Promise<Sessions> {
+  const server = startWorker(program);
+  const port = await server.ask<number>('start', federation.server.tls);
+  const { rssBytes: before } = await server.usage(true);
+  const sessions = federation.sites.slice(0, size).map(({ tls }) => new BareSession(port, tls));
+  await pooled(sessions, 32, (session) => session.beat());
+  const { rssBytes: after } = await server.usage(true);
+  return {
+    server,
+    sessions,
+    memoryKib: (after - before) / size / 1024,
+    close: async () => {
+      for (const session of sessions) session.close();
+      await server.kill();
+    },
+  };
+}
+
+/** A session with a yardstick: as many bytes on the same stream, and no meaning. */
+class BareSession implements Beating {
   readonly #stream: FramedStream;
   #answered = (): void => undefined;
 
   constructor(port: number, tls: ConstructorParameters<typeof FramedStream>[1]) {
     this.#stream = new FramedStream(port, tls, {
-      path: '/',
+      path: '/muster.v1.AgentService/Session',
       onMessage: () => this.#answered(),
       onClose: () => undefined,
     });

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openEndpoint, type Endpoint, type Service } from '@muster/server/endpoints/endpoint.js';
 import { authorizationTable } from '@muster/server/middleware/authorization-table.js';
 import { certificateAuthentication, type Caller } from '@muster/server/middleware/caller.js';
-import { bidirectional, serverStream, unary } from '@muster/server/middleware/handlers.js';
+import { serverStream, unary } from '@muster/server/middleware/handlers.js';
 import { LiveCalls } from '@muster/server/middleware/live-calls.js';
+import { messageStream } from '@muster/server/middleware/message-stream.js';
 import { RateLimiter } from '@muster/server/middleware/rate-limit.js';
 import { AgentServiceService } from '@muster/shared/gen/muster/v1/agent.js';
 import { EnrollmentServiceService } from '@muster/shared/gen/muster/v1/enrollment.js';
@@ -158,12 +159,17 @@ function attempt(role: Role, { path, responseStream, requestStream }: Shape): Pr
 function emptyService(definition: ServiceDefinition): Service {
   const implementation = Object.entries(definition).map(([name, method]) => {
     const empty: unknown = method.responseDeserialize(Buffer.alloc(0));
-    if (method.requestStream) return [name, bidirectional(async function* () {})];
+    if (method.requestStream) return [name, messageStream(endAtOnce)];
     if (method.responseStream) return [name, serverStream(async function* () {})];
     return [name, unary(async () => empty)];
   });
   return { definition, implementation: Object.fromEntries(implementation) as Service['implementation'] };
 }
+
+const endAtOnce: Parameters<typeof messageStream>[0] = (responses) => {
+  responses.end();
+  return { received: () => undefined, drained: () => undefined, closed: () => undefined };
+};
 
 function nameOf(path: string): string {
   return path.split('/')[2] ?? '';

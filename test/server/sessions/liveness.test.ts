@@ -17,7 +17,14 @@ describe('liveness', () => {
     store = await memoryStore();
     clock = new FakeClock();
     silent = [];
-    liveness = new Liveness({ store, clock, logger: silentLogger, onSilent: (name) => silent.push(name) });
+    const registry = { setLiveness: () => undefined };
+    liveness = new Liveness({
+      store,
+      registry,
+      clock,
+      logger: silentLogger,
+      onSilent: (name) => silent.push(name),
+    });
     await store.transaction((tx) => insertParticipant(tx, { name: 'site-1', role: 'site', invited_at: 0 }));
   });
 

@@ -2,7 +2,6 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Downstream } from '@muster/server/sessions/connections.js';
 import { Outbound } from '@muster/server/sessions/outbound.js';
 import { refusal } from '@muster/shared/errors.js';
-import type { SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
 const ack = (seq: bigint): Downstream => ({ $case: 'heartbeatAck', value: { seq, leaseRenewed: true } });
@@ -11,61 +10,90 @@ const command = (seq: bigint): Downstream => ({
   value: { seq, id: '', action: undefined },
 });
 
-describe('the queue of messages to an agent', () => {
+describe('the messages to an agent', () => {
   let clock: FakeClock;
   let blocked: number;
   let outbound: Outbound;
+  /** How many messages the connection takes until the agent is behind. */
+  let room: number;
+  let sent: unknown[];
+  let ended: unknown[];
 
   beforeEach(() => {
     clock = new FakeClock();
-    blocked = 0;
-    outbound = new Outbound(clock, () => (blocked += 1));
+    [blocked, room, sent, ended] = [0, 1, [], []];
+    const responses = {
+      send: ({ message }: { readonly message?: unknown }) => {
+        sent.push(message);
+        room -= 1;
+        return room > 0;
+      },
+      end: (error?: unknown) => void ended.push(error),
+    };
+    outbound = new Outbound(responses, clock, () => (blocked += 1));
   });
 
-  const drain = async (): Promise<(SessionResponse['message'] & object)[]> => {
-    const messages: (SessionResponse['message'] & object)[] = [];
-    for await (const { message } of outbound.messages()) if (message !== undefined) messages.push(message);
-    return messages;
+  const drain = (messages: number): void => {
+    room = messages;
+    outbound.drained();
   };
 
-  it('keeps the order, and only the newest of the heartbeat acknowledgements', async () => {
-    for (const message of [command(1n), ack(1n), command(2n), ack(2n), ack(3n)]) outbound.push(message);
-    outbound.end();
-    expect(await drain()).toEqual([ack(3n), command(1n), command(2n)]);
+  it('are sent at once to an agent that reads', () => {
+    room = Infinity;
+    for (let seq = 1n; seq <= 100n; seq += 1n) expect(outbound.push(command(seq))).toBe(true);
+    expect(sent).toHaveLength(100);
   });
 
-  it('takes 64 messages and then only acknowledgements', () => {
-    for (let seq = 1n; seq <= 64n; seq += 1n) expect(outbound.push(command(seq))).toBe(true);
-    expect(outbound.push(command(65n))).toBe(false);
+  it('wait in order while the agent is behind, with the newest of the heartbeat acknowledgements first', () => {
+    for (const message of [command(1n), ack(1n), command(2n), ack(2n), command(3n)]) outbound.push(message);
+    expect(sent).toEqual([command(1n)]);
+    drain(2);
+    expect(sent).toEqual([command(1n), ack(2n), command(2n)]);
+    drain(2);
+    expect(sent).toEqual([command(1n), ack(2n), command(2n), command(3n)]);
+  });
+
+  it('are at most 64 that wait, beside an acknowledgement', () => {
+    for (let seq = 1n; seq <= 65n; seq += 1n) expect(outbound.push(command(seq))).toBe(true);
+    expect(outbound.push(command(66n))).toBe(false);
     expect(outbound.push(ack(1n))).toBe(true);
   });
 
-  it('tells when nothing is read for 15 s, and not while an agent reads', async () => {
+  it('may wait for 15 s, counted anew whenever the agent has caught up', async () => {
     outbound.push(command(1n));
     outbound.push(command(2n));
-    const reader = outbound.messages();
     await clock.advance(14_999);
-    await reader.next();
+    drain(1);
     await clock.advance(14_999);
     expect(blocked).toBe(0);
     await clock.advance(1);
     expect(blocked).toBe(1);
   });
 
-  it('waits without end for an agent that has nothing to read', async () => {
-    const reading = drain();
-    await clock.advance(60_000);
+  it('leave an agent alone that has caught up', async () => {
     outbound.push(command(1n));
+    drain(1);
     await clock.advance(60_000);
     expect(blocked).toBe(0);
-    outbound.end();
-    expect(await reading).toEqual([command(1n)]);
   });
 
-  it('ends with an error at once', async () => {
+  it('are all sent before an end in order', () => {
     outbound.push(command(1n));
-    outbound.end(refusal('SESSION_FENCED'));
-    expect(outbound.push(command(2n))).toBe(false);
-    await expect(drain()).rejects.toMatchObject({ code: 'SESSION_FENCED' });
+    outbound.push(command(2n));
+    outbound.end();
+    expect(outbound.push(command(3n))).toBe(false);
+    expect(ended).toEqual([]);
+    drain(2);
+    expect([sent, ended]).toEqual([[command(1n), command(2n)], [undefined]]);
+  });
+
+  it('are dropped by an end with an error, which comes at once', async () => {
+    outbound.push(command(1n));
+    outbound.push(command(2n));
+    const error = refusal('SESSION_FENCED');
+    outbound.end(error);
+    drain(2);
+    await clock.advance(60_000);
+    expect([sent, ended, blocked]).toEqual([[command(1n)], [error], 0]);
   });
 });

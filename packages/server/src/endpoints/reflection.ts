@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { MethodDefinition, UntypedHandleCall } from '@grpc/grpc-js';
 import { once } from '@muster/shared/memo.js';
 import { protoPath as healthProto } from 'grpc-health-check';
-import { bidirectional } from '../middleware/handlers.js';
+import { messageStream } from '../middleware/message-stream.js';
 import type { Service } from './endpoint.js';
 
 /** The contract as it is published: the folder `proto` of the distribution, beside `packages`. */
@@ -25,10 +25,18 @@ export function reflection(services: readonly string[]): readonly Service[] {
   const answers = once(() => readContract(services));
   return versions.map((version) => {
     const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
-    const serverReflectionInfo = bidirectional<Buffer, Buffer>(async function* (requests) {
-      const answer = (await answers()).get(path);
-      for await (const request of requests) if (answer !== undefined) yield answer(request);
-    });
+    const serverReflectionInfo = messageStream<Buffer, Buffer>((responses) => ({
+      async received(request) {
+        try {
+          const answer = (await answers()).get(path);
+          if (answer !== undefined) responses.send(answer(request));
+        } catch (error) {
+          responses.end(error);
+        }
+      },
+      drained: () => undefined,
+      closed: () => responses.end(),
+    }));
     return { definition: { serverReflectionInfo: asBytes(path) }, implementation: { serverReflectionInfo } };
   });
 }

@@ -7,8 +7,8 @@ export interface CallState {
   readonly caller?: Caller;
   /** The address that the call came from. */
   readonly address: string;
-  /** Aborts when the server ends the call because its caller is not accepted any more. */
-  readonly ended?: AbortSignal;
+  /** Set by the handler: called when the server ends the call because its caller is not accepted any more. */
+  onEnded?: () => void;
   /** What the handler failed with: only its status travels, the cause is logged. */
   failure?: unknown;
 }

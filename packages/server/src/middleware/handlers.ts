@@ -1,13 +1,7 @@
-import type {
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  ServerDuplexStream,
-  ServerWritableStream,
-} from '@grpc/grpc-js';
+import type { handleServerStreamingCall, handleUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { refusal } from '@muster/shared/errors.js';
 import { toStatus } from '@muster/shared/grpc/status.js';
-import { callState } from './call-state.js';
+import { callState, type CallState } from './call-state.js';
 import type { Caller } from './caller.js';
 
 /** What a handler knows of its call beside the request. */
@@ -35,7 +29,7 @@ export function unary<Request, Response>(
       try {
         callback(null, await handler(call.request, context));
       } catch (error) {
-        callback(failed(call, error));
+        callback(failed(callState(call.metadata), error));
       }
     };
     void respond();
@@ -55,46 +49,32 @@ export function serverStream<Request, Response>(
   };
 }
 
-/**
- * A bidirectional method from a function of requests to responses. The requests end when the caller half-closes, and
- * reject when the call is gone. The call ends with the responses.
- */
-export function bidirectional<Request, Response>(
-  handler: (requests: AsyncIterable<Request>, context: CallContext) => AsyncIterable<Response>,
-): handleBidiStreamingCall<Request, Response> {
-  return (call) => {
-    const controller = new AbortController();
-    const context = contextOf(call, controller);
-    const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Request>;
-    void attempt(() => pump(call, handler(requests, context), controller.signal)).catch((error: unknown) =>
-      fail(call, error, controller.signal),
-    );
-  };
-}
-
 /** Turns what a function throws before its first await into a rejection too. */
 async function attempt<T>(work: () => Promise<T>): Promise<T> {
   return work();
 }
 
 function contextOf(call: Call, controller: AbortController): CallContext {
-  const { caller, address, ended } = callState(call.metadata);
-  ended?.addEventListener('abort', () => controller.abort(), { once: true });
+  const state = callState(call.metadata);
+  state.onEnded = () => controller.abort();
   for (const event of ['cancelled', 'close'] as const) call.once(event, () => controller.abort());
   return {
     get caller() {
-      if (caller === undefined) throw refusal('UNAUTHENTICATED');
-      return caller;
+      return requireCaller(state);
     },
-    address,
+    address: state.address,
     signal: controller.signal,
   };
 }
 
-type Writable<Response> = ServerWritableStream<unknown, Response> | ServerDuplexStream<unknown, Response>;
+/** Who calls. Errors: UNAUTHENTICATED where nobody was authenticated. */
+export function requireCaller({ caller }: CallState): Caller {
+  if (caller === undefined) throw refusal('UNAUTHENTICATED');
+  return caller;
+}
 
 async function pump<Response>(
-  call: Writable<Response>,
+  call: ServerWritableStream<unknown, Response>,
   responses: AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -121,10 +101,11 @@ function drained(call: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> 
 }
 
 function fail(call: NodeJS.EventEmitter & Call, error: unknown, signal: AbortSignal): void {
-  if (!signal.aborted) call.emit('error', failed(call, error));
+  if (!signal.aborted) call.emit('error', failed(callState(call.metadata), error));
 }
 
-function failed(call: Call, error: unknown): ReturnType<typeof toStatus> {
-  callState(call.metadata).failure = error;
+/** The status of a call that failed; the cause is kept for the log. */
+export function failed(state: CallState, error: unknown): ReturnType<typeof toStatus> {
+  state.failure = error;
   return toStatus(error);
 }

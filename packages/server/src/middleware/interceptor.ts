@@ -42,8 +42,7 @@ const serverFaults: ReadonlySet<unknown> = new Set([codes.INTERNAL, codes.UNKNOW
 export function guardInterceptor(guard: Guard): ServerInterceptor {
   return ({ path }, call) => {
     const startedAt = guard.clock.monotonic();
-    const ending = new AbortController();
-    let state: CallState = { address: addressOf(call), ended: ending.signal };
+    let state: CallState = { address: addressOf(call) };
     let [over, sent] = [false, false];
     let forget = (): void => undefined;
     const finish = (): void => {
@@ -61,7 +60,7 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
       const end = (error: MusterError): void => {
         state.failure = error;
         intercepting.sendStatus(toStatus(error));
-        ending.abort();
+        state.onEnded?.();
       };
       if (!over) forget = guard.liveCalls.add({ caller, end });
     };

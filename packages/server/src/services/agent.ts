@@ -4,13 +4,15 @@ import {
   type GetTokensResponse,
   type RenewCertificateRequest,
   type RenewCertificateResponse,
+  type SessionResponse,
 } from '@muster/shared/gen/muster/v1/agent.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import { openCertificateRequest } from '@muster/shared/pki/certificate-request.js';
 import type { CertificateAuthority } from '../ca/authority.js';
 import type { Service } from '../endpoints/endpoint.js';
 import type { Caller } from '../middleware/caller.js';
-import { bidirectional, serverStream, unary } from '../middleware/handlers.js';
+import { serverStream, unary } from '../middleware/handlers.js';
+import { messageStream } from '../middleware/message-stream.js';
 import type { Audit, Registry } from '../ports.js';
 import type { SessionHub } from '../sessions/hub.js';
 import { participantTokens } from '../sessions/participant-tokens.js';
@@ -41,7 +43,9 @@ export function agentService(options: AgentServiceOptions): Service {
   return {
     definition,
     implementation: {
-      session: bidirectional<Uint8Array, unknown>((frames, context) => hub.serve(frames, context)),
+      session: messageStream<Uint8Array, SessionResponse>((responses, caller) =>
+        hub.serve(responses, caller),
+      ),
       getTokens: serverStream(({ participants }: { readonly participants: readonly string[] }) =>
         tokensOf(registry, requireNames(participants, 'participants')),
       ),

@@ -3,7 +3,8 @@ import type { SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
 import { toDuration } from '@muster/shared/grpc/duration.js';
 import { errorFields } from '@muster/shared/logging/logger.js';
 import { reason } from '@muster/shared/reasons.js';
-import type { CallContext } from '../middleware/handlers.js';
+import type { Caller } from '../middleware/caller.js';
+import type { Conversation, Responses } from '../middleware/message-stream.js';
 import { RateLimiter, type RateLimit } from '../middleware/rate-limit.js';
 import type { Sessions } from '../ports.js';
 import { selectParticipants } from '../store/participants.js';
@@ -77,24 +78,11 @@ export class SessionHub implements Sessions {
     }
   }
 
-  /** Serves one stream of an agent. Errors: RATE_LIMITED, SHUTTING_DOWN, and those of the session. */
-  async *serve(
-    frames: AsyncIterable<Uint8Array>,
-    { caller, signal }: Pick<CallContext, 'caller' | 'signal'>,
-  ): AsyncGenerator<SessionResponse> {
+  /** Serves one stream of an agent. Errors: RATE_LIMITED, SHUTTING_DOWN; the session ends with its own. */
+  serve(responses: Responses<SessionResponse>, caller: Caller): Conversation<Uint8Array> {
     if (this.#draining) throw refusal('SHUTTING_DOWN');
     this.#admission.take('');
-    const session = new LiveSession(this.#parts, caller);
-    const onAbort = (): void => session.disconnected();
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
-    void session.read(frames);
-    try {
-      yield* session.messages();
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      session.disconnected();
-    }
+    return new LiveSession(this.#parts, caller, responses);
   }
 
   isConnected(participant: string): boolean {

@@ -12,7 +12,8 @@ import { reason } from '@muster/shared/reasons.js';
 import type { SiteChallenges } from '../attestation/site-challenges.js';
 import type { Verification } from '../attestation/verification.js';
 import type { CommandQueue } from '../commands/command-queue.js';
-import type { CallContext } from '../middleware/handlers.js';
+import type { Caller } from '../middleware/caller.js';
+import type { Conversation, Responses } from '../middleware/message-stream.js';
 import type { RateLimiter } from '../middleware/rate-limit.js';
 import type { Failures, JobEvents } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
@@ -58,32 +59,26 @@ export interface SessionParts {
 }
 
 /** One stream of an agent: carries out what session-state.ts decides, one event after the other. */
-export class LiveSession implements Connection {
+export class LiveSession implements Connection, Conversation<Uint8Array> {
   readonly #parts: SessionParts;
-  readonly #caller: CallContext['caller'];
+  readonly #caller: Caller;
   readonly #outbound: Outbound;
   readonly #intervalMs: number;
-  readonly #timers: readonly Timer[];
+  readonly #greeting: Timer;
   #state = newSession;
   #epoch = 0;
   /** The appraisal that is under way: it does not delay what follows, but a second one waits for it. */
   #appraisal: Promise<void> | undefined;
 
-  constructor(parts: SessionParts, caller: CallContext['caller']) {
+  constructor(parts: SessionParts, caller: Caller, responses: Responses<SessionResponse>) {
     this.#parts = parts;
     this.#caller = caller;
     this.#intervalMs = parts.intervalMs();
-    const { clock } = parts;
-    this.#outbound = new Outbound(clock, () => {
+    this.#outbound = new Outbound(responses, parts.clock, () => {
       const message = 'The agent reads too slowly.';
       this.close(refusal('RATE_LIMITED', { message }));
     });
-    this.#timers = [
-      clock.schedule(greetingMs, () => void this.#on({ type: 'greeting_overdue' })),
-      clock.schedule(caller.notAfter.getTime() - clock.now().getTime(), () =>
-        this.close(refusal('CERTIFICATE_EXPIRED')),
-      ),
-    ];
+    this.#greeting = parts.clock.schedule(greetingMs, () => void this.#on({ type: 'greeting_overdue' }));
   }
 
   get participant(): string {
@@ -94,22 +89,22 @@ export class LiveSession implements Connection {
     return this.#epoch;
   }
 
-  /** The messages to the agent, to be read once. Rejects with the error that ends the session. */
-  messages(): AsyncIterable<SessionResponse> {
-    return this.#outbound.messages();
+  received(bytes: Uint8Array): Promise<void> | undefined {
+    try {
+      return this.#on({ type: 'received', message: readFrame(bytes) })?.catch((error: unknown) =>
+        this.#fail(error),
+      );
+    } catch (error) {
+      return this.#fail(error);
+    }
   }
 
-  /** Reads the agent's frames until the session ends. Never rejects. */
-  async read(frames: AsyncIterable<Uint8Array>): Promise<void> {
-    try {
-      for await (const bytes of frames) {
-        await this.#receive(bytes);
-        if (this.#state.phase === 'ended') return;
-      }
-    } catch (error) {
-      this.#parts.logger.debug('session.closed', { participant: this.participant, ...errorFields(error) });
-    }
-    await this.#on({ type: 'disconnected' });
+  drained(): void {
+    this.#outbound.drained();
+  }
+
+  closed(): void {
+    void this.#on({ type: 'disconnected' });
   }
 
   send(message: Downstream): boolean {
@@ -120,31 +115,31 @@ export class LiveSession implements Connection {
     void this.#on({ type: 'closed', ...(error !== undefined && { error }) });
   }
 
-  /** Ends the session because the connection is gone. */
-  disconnected(): void {
-    void this.#on({ type: 'disconnected' });
+  #fail(error: unknown): undefined {
+    const { logger } = this.#parts;
+    const known = error instanceof MusterError ? error : refusal('INTERNAL', {}, error);
+    const fields = { participant: this.participant, ...errorFields(error) };
+    if (known.code === 'INTERNAL') logger.error('session.failed', fields);
+    else logger.warn('session.refused', fields);
+    this.close(known);
   }
 
-  async #receive(bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#on({ type: 'received', message: readFrame(bytes) });
-    } catch (error) {
-      const { logger } = this.#parts;
-      const known = error instanceof MusterError ? error : refusal('INTERNAL', {}, error);
-      const fields = { participant: this.participant, ...errorFields(error) };
-      if (known.code === 'INTERNAL') logger.error('session.failed', fields);
-      else logger.warn('session.refused', fields);
-      this.close(known);
-    }
-  }
-
-  async #on(event: SessionEvent): Promise<void> {
+  /** Returns a promise only when something has to be waited for. */
+  #on(event: SessionEvent): Promise<void> | undefined {
     const { state, effects } = decideSession(this.#state, event);
     this.#state = state;
-    for (const effect of effects) await this.#perform(effect);
+    return this.#performAll(effects);
   }
 
-  async #perform(effect: SessionEffect): Promise<void> {
+  #performAll(effects: readonly SessionEffect[]): Promise<void> | undefined {
+    for (const [index, effect] of effects.entries()) {
+      const pending = this.#perform(effect);
+      if (pending !== undefined) return pending.then(() => this.#performAll(effects.slice(index + 1)));
+    }
+    return undefined;
+  }
+
+  #perform(effect: SessionEffect): Promise<void> | undefined {
     const { jobs } = this.#parts;
     const site = this.participant;
     switch (effect.type) {
@@ -199,6 +194,7 @@ export class LiveSession implements Connection {
   #opened({ epoch, welcome, desiredState }: Opened): void {
     const { connections, sites } = this.#parts;
     this.#epoch = epoch;
+    this.#greeting.cancel();
     this.#outbound.push({ $case: 'welcome', value: welcome });
     if (desiredState !== undefined) this.#outbound.push({ $case: 'desiredState', value: desiredState });
     const previous = connections.add(this);
@@ -207,13 +203,12 @@ export class LiveSession implements Connection {
     void this.#on({ type: 'welcomed' });
   }
 
-  #beat(seq: bigint): void {
-    const { registry, leases, liveness, clones, heartbeats, commands, clock } = this.#parts;
+  #beat(seq: bigint): undefined {
+    const { registry, leases, liveness, clones, heartbeats, commands } = this.#parts;
     const site = this.participant;
     heartbeats.take(site);
     liveness.heard(this, this.#allowedMs);
     clones.uses(site, this.#epoch);
-    registry.setLiveness(site, { lastSeenAt: clock.now() });
     const leaseRenewed = registry.standing(site).admissible;
     if (leaseRenewed) leases.granted(site);
     this.#outbound.push({ $case: 'heartbeatAck', value: { seq, leaseRenewed } });
@@ -269,8 +264,8 @@ export class LiveSession implements Connection {
     }
   }
 
-  #end(error: MusterError | undefined): void {
-    for (const timer of this.#timers) timer.cancel();
+  #end(error: MusterError | undefined): undefined {
+    this.#greeting.cancel();
     this.#outbound.end(error);
     const { logger } = this.#parts;
     const fields = { participant: this.participant, epoch: this.#epoch };

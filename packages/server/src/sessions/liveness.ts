@@ -1,15 +1,17 @@
 import type { Clock, Timer } from '@muster/shared/clock.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
-import { recordSeen } from '../store/participants.js';
 import type { Speaker } from '../ports.js';
+import type { ParticipantRegistry } from '../registry/participant-registry.js';
+import { recordSeen } from '../store/participants.js';
 import type { Store } from '../store/store.js';
 
-/** How often it is written down who was seen, ms. */
+/** How often it is written down who was seen, in the registry and in the store, ms. */
 const flushMs = 5_000;
 
 /** What liveness works with. */
 export interface LivenessOptions {
   readonly store: Store;
+  readonly registry: Pick<ParticipantRegistry, 'setLiveness'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called once when a participant has been silent for as long as it may, until it is heard again. */
@@ -23,7 +25,7 @@ interface Deadline {
   readonly timer: Timer;
 }
 
-/** Who was heard from, and when. In memory; the store follows in batches. */
+/** Who was heard from, and when. The registry and the store follow in batches. */
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #deadlines = new Map<string, Deadline>();
@@ -77,10 +79,11 @@ export class Liveness {
   }
 
   async #write(): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, registry, logger } = this.#options;
     const seen = [...this.#seen];
     this.#seen.clear();
     this.#flush = undefined;
+    for (const [name, { at }] of seen) registry.setLiveness(name, { lastSeenAt: new Date(at) });
     try {
       await store.transaction(async (tx) => {
         for (const [name, { epoch, at }] of seen) await recordSeen(tx, name, epoch, at);

@@ -1,5 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
+import { earClaims } from '@muster/shared/evidence/ear.js';
+import { decodeJwt } from 'jose';
 import { nrasVerifier } from '@muster/shared/evidence/service-token/nras.js';
 import { verdict } from '../../../support/snp-case.js';
 import {
@@ -113,8 +115,130 @@ describe('genuine answers', () => {
   });
 
   it('counts the devices', async () => {
-    expect(await judged({}, { policy: { minimum_devices: 2 } })).toBe('affirming');
-    expect(await judged({}, { policy: { minimum_devices: 3 } })).toBe('contraindicated SERVICE_DEVICES');
+    const wanted = (devices: object): Promise<string> => judged({}, { policy: { devices } });
+    expect(await wanted({ minimum: 2 })).toBe('affirming');
+    expect(await wanted({ exactly: 2 })).toBe('affirming');
+    expect(await wanted({ minimum: 3 })).toBe('contraindicated SERVICE_DEVICES');
+    expect(await wanted({ exactly: 1 })).toBe('contraindicated SERVICE_DEVICES');
+    expect(await judged({ devices: [] }, { policy: { devices: { minimum: 0 } } })).toBe(
+      'contraindicated SERVICE_DEVICES',
+    );
+  });
+});
+
+describe('devices', () => {
+  const wrong = device(1, { measres: 'fail', 'x-nvidia-gpu-driver-version': '1' });
+
+  it('have a result each, of their own', async () => {
+    const policy = { claims: { '/x-nvidia-gpu-driver-version': ['550.90.07'] } };
+    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [device(0), wrong] }), {
+      issuer,
+      keys,
+      policy,
+    });
+    expect(appraisal).toMatchObject({
+      status: 'contraindicated',
+      reasons: [
+        { code: 'SERVICE_DEVICE', path: 'GPU-1.measres' },
+        { code: 'SERVICE_CLAIM', path: 'GPU-1/x-nvidia-gpu-driver-version' },
+      ],
+      devices: [
+        { name: 'GPU-0', status: 'affirming', reasons: [], claims: { measres: 'success' } },
+        {
+          name: 'GPU-1',
+          status: 'contraindicated',
+          reasons: [{ path: 'measres' }, { path: '/x-nvidia-gpu-driver-version' }],
+          trustworthiness: { hardware: 96 },
+        },
+      ],
+    });
+  });
+
+  it('are submodules of our own attestation result', async () => {
+    const warned = device(1, { 'x-nvidia-attestation-warning': 'soon' });
+    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [device(0), warned] }), {
+      issuer,
+      keys,
+    });
+    const { submods } = earClaims([appraisal], {
+      verifierId: { developer: 'd', build: 'b' },
+      issuedAt: new Date(0),
+      policyId: 'p',
+    });
+    const statuses = Object.entries(submods).map(([name, entry]) => [name, entry['ear.status']]);
+    expect(statuses).toEqual([
+      ['nras', 'warning'],
+      ['nras/GPU-0', 'affirming'],
+      ['nras/GPU-1', 'warning'],
+    ]);
+  });
+
+  it('have no result before every signature holds', async () => {
+    const appraisal = await appraiseToken(nrasVerifier, await answer(), { issuer });
+    expect(appraisal.devices).toBeUndefined();
+  });
+
+  const refusedDevices: readonly (readonly [string, object, (token: string) => Promise<string>])[] = [
+    [
+      'signed with another key',
+      { code: 'SERVICE_SIGNATURE', path: 'GPU-1' },
+      () => signToken(device(1), { ...serviceKey('ES384'), kid: key.kid }),
+    ],
+    [
+      'not signed',
+      { code: 'SERVICE_ALGORITHM', path: 'GPU-1' },
+      (token) => Promise.resolve(rawToken({ alg: 'none' }, decodeJwt(token))),
+    ],
+    [
+      'signed with another algorithm',
+      { code: 'SERVICE_ALGORITHM', path: 'GPU-1' },
+      () => signToken(device(1), serviceKey('ES256', key.kid)),
+    ],
+    [
+      'changed',
+      { code: 'SERVICE_SIGNATURE', path: 'GPU-1' },
+      (token) => {
+        const [header = '', , signature = ''] = token.split('.');
+        const claims = Buffer.from(JSON.stringify({ ...decodeJwt(token), measres: 'success' }));
+        return Promise.resolve([header, claims.toString('base64url'), signature].join('.'));
+      },
+    ],
+    [
+      'of another answer of the service',
+      { code: 'SERVICE_DEVICES', path: 'GPU-1' },
+      () => signToken(device(1, { jti: 'another' }), key),
+    ],
+    [
+      'expired',
+      { code: 'SERVICE_TOKEN_EXPIRED', path: 'GPU-1' },
+      () => signToken(device(1, { exp: secondsFromNow(-1) }), key),
+    ],
+    [
+      'of another issuer',
+      { code: 'SERVICE_ISSUER_UNTRUSTED', path: 'GPU-1' },
+      () => signToken(device(1, { iss: 'https://elsewhere.example' }), key),
+    ],
+  ];
+
+  it.each(refusedDevices)('are refused and named when their token is %s', async (_, expected, replace) => {
+    const given = JSON.parse(await answer({ devices: [device(0), wrong] })) as [
+      unknown,
+      Record<string, string>,
+    ];
+    const token = await replace(given[1]['GPU-1'] ?? '');
+    const text = JSON.stringify([given[0], { ...given[1], 'GPU-1': token }]);
+    const { status, reasons } = await appraiseToken(nrasVerifier, text, { issuer, keys });
+    expect(status).toBe('contraindicated');
+    expect(reasons[0]).toMatchObject(expected);
+  });
+
+  it.each([
+    ['missing', () => ({ alter: (all: Record<string, string>) => Reflect.deleteProperty(all, 'GPU-1') })],
+    ['the same as another', () => ({ devices: [device(0), device(0)] })],
+    ['without an identity', () => ({ devices: [device(0), device(1, { ueid: null })] })],
+  ])('are named when they are %s', async (_, changes) => {
+    const { reasons } = await appraiseToken(nrasVerifier, await answer(changes()), { issuer, keys });
+    expect(reasons).toMatchObject([{ code: 'SERVICE_DEVICES', path: 'GPU-1' }]);
   });
 });
 
@@ -188,12 +312,17 @@ describe('refused answers', () => {
     ],
     ['one device twice', 'SERVICE_DEVICES', { devices: [device(0), device(0)] }],
     ['a device without an identity', 'SERVICE_DEVICES', { devices: [device(0, { ueid: null })] }],
+    [
+      'empty identities',
+      'SERVICE_DEVICES SERVICE_DEVICES',
+      { devices: [device(0, { ueid: '' }), device(1, { ueid: '' })] },
+    ],
     ['no device', 'SERVICE_DEVICES', { devices: [] }],
     ['a missing device', 'SERVICE_DEVICES', { alter: (devices) => Reflect.deleteProperty(devices, 'GPU-1') }],
     ['an added device', 'SERVICE_DEVICES', { devices: [device(0)], main: { submods: {} } }],
     [
       'swapped devices',
-      'SERVICE_DEVICES',
+      'SERVICE_DEVICES SERVICE_DEVICES',
       {
         alter: (devices) =>
           void ([devices['GPU-0'], devices['GPU-1']] = [devices['GPU-1'] ?? '', devices['GPU-0'] ?? '']),

@@ -5,7 +5,8 @@ import { earProfile } from '../ear.js';
 import { objectOf, textAnswers, type ClaimSet } from './claims.js';
 import { commonPolicy } from './policy.js';
 import type { ServiceClaims } from './token.js';
-import { readSingle, tokenVerifier, type OpenBundle } from './verifier.js';
+import { tokenVerifier } from './verifier.js';
+import { readSingle, type OpenBundle } from './bundle.js';
 
 /** Tokens of this kind often carry no expiry. */
 const maximumAgeMs = 600_000;

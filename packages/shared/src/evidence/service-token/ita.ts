@@ -5,7 +5,8 @@ import { objectOf, textAnswers, type ClaimSet } from './claims.js';
 import { commonPolicy } from './policy.js';
 import { runtimeData } from './runtime-data.js';
 import type { ServiceClaims } from './token.js';
-import { readSingle, tokenVerifier } from './verifier.js';
+import { tokenVerifier } from './verifier.js';
+import { readSingle } from './bundle.js';
 
 const service = 'https://portal.trustauthority.intel.com';
 const tcbStatuses = [

@@ -4,7 +4,8 @@ import { objectOf, textAnswers, type ClaimSet } from './claims.js';
 import { commonPolicy } from './policy.js';
 import { boundReportData, runtimeData } from './runtime-data.js';
 import type { ServiceClaims } from './token.js';
-import { readSingle, tokenVerifier } from './verifier.js';
+import { tokenVerifier } from './verifier.js';
+import { readSingle } from './bundle.js';
 
 const policySchema = z.strictObject({
   ...commonPolicy([]),

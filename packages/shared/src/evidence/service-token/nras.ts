@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { reason, type Reason } from '../../reasons.js';
+import { counts } from '../x-nv-gpu/policy.js';
+import type { Bundle, OpenBundle } from './bundle.js';
 import { objectOf, textAnswers } from './claims.js';
 import { commonPolicy } from './policy.js';
+import type { Findings } from './tier.js';
 import type { ServiceClaims } from './token.js';
-import { tokenVerifier, type Bundle, type OpenBundle } from './verifier.js';
+import { tokenVerifier } from './verifier.js';
 
 const namespace = 'nras';
 const service = 'https://nras.attestation.nvidia.com';
@@ -12,8 +15,8 @@ const maxDevices = 32;
 
 const policySchema = z.strictObject({
   ...commonPolicy([{ issuer: service, jwks_uri: `${service}/.well-known/jwks.json` }]),
-  /** The least number of devices. */
-  minimum_devices: z.int().min(1).max(maxDevices).default(1),
+  /** How many devices there are to be, GPUs and switches together; none is never enough. */
+  devices: counts.prefault({ minimum: 1 }),
 });
 type NrasPolicy = z.output<typeof policySchema>;
 
@@ -40,12 +43,7 @@ export const nrasVerifier = tokenVerifier<NrasPolicy>({
       : reason('SERVICE_NONCE');
   },
   judge,
-  warn: ({ devices }) =>
-    [...devices].flatMap(([name, claims]) => {
-      const warning = claims['x-nvidia-attestation-warning'];
-      if (warning === undefined || warning === null) return [];
-      return [reason('SERVICE_DEVICE_WARNING', { message: `The service warns about ${name}.`, path: name })];
-    }),
+  judgeDevice,
 });
 
 function read(text: string): Bundle | undefined {
@@ -60,42 +58,76 @@ function read(text: string): Bundle | undefined {
   }
 }
 
-function judge({ main, devices, bundle }: OpenBundle, { minimum_devices }: NrasPolicy): readonly Reason[] {
+/** The machine as a whole: the service's overall result, and whether its devices are all there and all different. */
+function judge({ main, devices, bundle }: OpenBundle, policy: NrasPolicy): readonly Reason[] {
+  const { minimum = 1, exactly } = policy.devices;
+  const isWanted =
+    devices.size >= Math.max(minimum, 1) && (exactly === undefined || devices.size === exactly);
+  const wanted = exactly === undefined ? `at least ${Math.max(minimum, 1)}` : `exactly ${exactly}`;
   return [
     main['x-nvidia-overall-att-result'] === true ? [] : reason('SERVICE_RESULT'),
-    checkDigests(main, bundle) ?? [],
-    devices.size >= minimum_devices
+    missingDevices(main, bundle),
+    isWanted
       ? []
       : reason('SERVICE_DEVICES', {
-          message: `There are tokens of ${devices.size} devices; the policy asks for ${minimum_devices}.`,
+          message: `There are tokens of ${devices.size} devices; the policy wants ${wanted}.`,
         }),
-    areDistinct(devices)
-      ? []
-      : reason('SERVICE_DEVICES', { message: 'Two of the tokens are about the same device.' }),
-    [...devices].flatMap(([name, claims]) => checkDevice(name, claims, main)),
+    repeatedDevices(devices),
   ].flat();
 }
 
-/** The overall token names each device by the digest of its token: none is swapped, none missing, none added. */
-function checkDigests({ submods }: ServiceClaims, { devices = new Map() }: Bundle): Reason | undefined {
-  const named = Object.entries(objectOf(submods) ?? {});
-  const fits = named.every(([name, value]) => {
-    const parsed = digestSchema.safeParse(value);
-    const token = devices.get(name);
-    if (!parsed.success || token === undefined) return false;
-    const [, [, digest]] = parsed.data;
-    return createHash('sha256').update(token).digest('hex') === digest.toLowerCase();
-  });
-  return fits && named.length === devices.size ? undefined : reason('SERVICE_DEVICES');
+/** Devices that the overall token names and that have no token. */
+function missingDevices({ submods }: ServiceClaims, { devices }: Bundle): readonly Reason[] {
+  return Object.keys(objectOf(submods) ?? {})
+    .filter((name) => devices?.has(name) !== true)
+    .map((name) => devicesReason(`The overall token names ${name}, which has no token.`, name));
 }
 
-function areDistinct(devices: OpenBundle['devices']): boolean {
-  const identities = [...devices.values()].map(({ ueid }) => ueid);
-  return identities.every((id) => typeof id === 'string') && new Set(identities).size === identities.length;
+/** Tokens about a device that an earlier one is about; each has to say which device it is about. */
+function repeatedDevices(devices: OpenBundle['devices']): readonly Reason[] {
+  const seen = new Map<unknown, string>();
+  return [...devices].flatMap(([name, { ueid }]) => {
+    const first = seen.get(ueid);
+    seen.set(ueid, first ?? name);
+    if (typeof ueid !== 'string' || ueid === '') {
+      return devicesReason(`The token of ${name} does not say which device it is about.`, name);
+    }
+    return first === undefined ? [] : devicesReason(`${name} is the same device as ${first}.`, name);
+  });
+}
+
+/** One device: its token is the one that the overall token names, and every finding in it is good. */
+function judgeDevice(name: string, claims: ServiceClaims, { main, bundle }: OpenBundle): Findings {
+  const warning = claims['x-nvidia-attestation-warning'];
+  const isWarned = warning !== undefined && warning !== null;
+  return {
+    refusals: [
+      ...(isNamed(main, name, bundle.devices?.get(name))
+        ? []
+        : [devicesReason(`The token of ${name} is not the one that the overall token names.`)]),
+      ...checkFindings(name, claims, main),
+    ],
+    warnings: isWarned
+      ? [reason('SERVICE_DEVICE_WARNING', { message: `The service warns about ${name}.` })]
+      : [],
+  };
+}
+
+/** Whether the overall token names a device's token by its digest. */
+function isNamed({ submods }: ServiceClaims, name: string, token: string | undefined): boolean {
+  const named = objectOf(submods) ?? {};
+  const parsed = digestSchema.safeParse(Object.hasOwn(named, name) ? named[name] : undefined);
+  if (!parsed.success || token === undefined) return false;
+  const [, [, digest]] = parsed.data;
+  return createHash('sha256').update(token).digest('hex') === digest.toLowerCase();
+}
+
+function devicesReason(message: string, path?: string): Reason {
+  return reason('SERVICE_DEVICES', { message, ...(path !== undefined && { path }) });
 }
 
 /** The overall result may be true although a device's is not: every finding about each device counts. */
-function checkDevice(name: string, claims: ServiceClaims, main: ServiceClaims): readonly Reason[] {
+function checkFindings(name: string, claims: ServiceClaims, main: ServiceClaims): readonly Reason[] {
   const wrong = [
     ...(claims['measres'] === 'success' || claims['measres'] === 'comparison-successful' ? [] : ['measres']),
     ...(claims['secboot'] === true ? [] : ['secboot']),
@@ -104,17 +136,11 @@ function checkDevice(name: string, claims: ServiceClaims, main: ServiceClaims): 
     ...Object.entries(claims).flatMap(([claim, value]) => (isFinding(claim, value) ? [claim] : [])),
   ];
   const failures = wrong.map((claim) =>
-    reason('SERVICE_DEVICE', {
-      message: `The service found ${claim} of ${name} wrong.`,
-      path: `${name}.${claim}`,
-    }),
+    reason('SERVICE_DEVICE', { message: `The service found ${claim} of ${name} wrong.`, path: claim }),
   );
   return claims['dbgstat'] === 'disabled'
     ? failures
-    : [
-        ...failures,
-        reason('SERVICE_DEBUG', { message: `Debugging of ${name} is not disabled.`, path: name }),
-      ];
+    : [...failures, reason('SERVICE_DEBUG', { message: `Debugging of ${name} is not disabled.` })];
 }
 
 function isFinding(claim: string, value: unknown): boolean {

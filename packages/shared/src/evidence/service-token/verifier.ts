@@ -1,27 +1,13 @@
 import type * as z from 'zod';
 import { reason, type Reason } from '../../reasons.js';
-import type { Appraisal, AppraisalInput, EvidenceVerifier, Json, ServiceKeys } from '../appraisal.js';
+import type { Appraisal, AppraisalInput, DeviceAppraisal, EvidenceVerifier, Json } from '../appraisal.js';
+import { openUnverified, type Bundle, type OpenBundle } from './bundle.js';
 import { checkClaims } from './claims.js';
+import { deviceAppraisal, locate } from './devices.js';
 import type { CommonPolicy } from './policy.js';
-import { checkSignature, checkTimes, peek, type ServiceClaims } from './token.js';
-
-/** More than any service's answer, bytes. */
-const maxEvidenceBytes = 256 * 1024;
-
-/** What a service answered, taken apart. */
-export interface Bundle {
-  /** The token about the whole machine. */
-  readonly main: string;
-  /** Tokens about single devices, by the names that the answer gives them. */
-  readonly devices?: ReadonlyMap<string, string>;
-}
-
-/** The claims of a bundle whose every signature holds. */
-export interface OpenBundle {
-  readonly main: ServiceClaims;
-  readonly devices: ReadonlyMap<string, ServiceClaims>;
-  readonly bundle: Bundle;
-}
+import { prove } from './proof.js';
+import { tierOf, vector, type Findings } from './tier.js';
+import type { ServiceClaims } from './token.js';
 
 /** How the tokens of one attestation service are read and judged. */
 export interface TokenService<Policy extends CommonPolicy> {
@@ -35,10 +21,12 @@ export interface TokenService<Policy extends CommonPolicy> {
   issuer?(claims: ServiceClaims): string | undefined;
   /** Whether the token is bound to report data. */
   checkBinding(claims: ServiceClaims, reportData: Uint8Array | undefined): Reason | undefined;
-  /** What is wrong with the machine, under the policy. */
+  /** What is wrong with the machine as a whole, under the policy. */
   judge(open: OpenBundle, policy: Policy): readonly Reason[];
   /** What deserves a warning. */
   warn?(open: OpenBundle, policy: Policy): readonly Reason[];
+  /** What is found about one device of a bundle, by its name, beside what the policy says of claims. */
+  judgeDevice?(name: string, claims: ServiceClaims, open: OpenBundle): Findings;
 }
 
 /** Makes the verifier of an attestation service's tokens. docs/attestation-services.md says what they prove. */
@@ -55,14 +43,20 @@ export function tokenVerifier<Policy extends CommonPolicy>(
 
 /**
  * Appraises an answer in this order: its form, its issuer, its times, its signatures, its binding, the claims. A
- * failure up to the signatures ends the appraisal; from there on every reason is collected.
+ * failure up to the signatures ends the appraisal; from there on every reason is collected, and each device that has a
+ * token has a result.
  */
 async function appraise<Policy extends CommonPolicy>(
   service: TokenService<Policy>,
   input: AppraisalInput<Policy>,
 ): Promise<Appraisal> {
   const { at, policy, reportData, evidence } = input;
-  const result = (status: Appraisal['status'], reasons: readonly Reason[], open?: OpenBundle): Appraisal => ({
+  const result = (
+    status: Appraisal['status'],
+    reasons: readonly Reason[],
+    open?: OpenBundle,
+    devices: readonly DeviceAppraisal[] = [],
+  ): Appraisal => ({
     namespace: service.namespace,
     status,
     reasons,
@@ -70,9 +64,10 @@ async function appraise<Policy extends CommonPolicy>(
     unchecked: reportData === undefined && open !== undefined ? ['report_data'] : [],
     trustworthiness: vector(status, policy),
     simulated: false,
+    ...(devices.length > 0 && { devices }),
   });
   if (Number.isNaN(at.getTime())) return result('contraindicated', [reason('SERVICE_CLOCK_INVALID')]);
-  const open = openUnverified(service, evidence.evidence);
+  const open = openUnverified(evidence.evidence, (text) => service.read(text));
   if (open === undefined) return result('contraindicated', [reason('SERVICE_TOKEN_UNREADABLE')]);
 
   const proof = await prove(service, open, input);
@@ -80,59 +75,37 @@ async function appraise<Policy extends CommonPolicy>(
     const isIncomplete = proof.every(({ code }) => code === 'SERVICE_KEY_MISSING');
     return result(isIncomplete ? 'none' : 'contraindicated', proof, open);
   }
-  const refusals = [
-    ...[service.checkBinding(open.main, reportData)].flatMap((found) => found ?? []),
-    ...service.judge(open, policy),
-    ...claimTargets(open).flatMap((claims) => checkClaims(claims, policy.claims)),
-  ];
-  const warnings = service.warn?.(open, policy) ?? [];
-  const status = refusals.length > 0 ? 'contraindicated' : warnings.length > 0 ? 'warning' : 'affirming';
-  return result(status, [...refusals, ...warnings], open);
+  const devices = judgeDevices(service, open, policy);
+  const machine = {
+    refusals: [
+      ...[service.checkBinding(open.main, reportData)].flatMap((found) => found ?? []),
+      ...service.judge(open, policy),
+      ...devices.refusals,
+      // Policies about claims are about the devices where an answer has any.
+      ...(open.devices.size === 0 ? checkClaims(open.main, policy.claims) : []),
+    ],
+    warnings: [...(service.warn?.(open, policy) ?? []), ...devices.warnings],
+  };
+  return result(tierOf(machine), [...machine.refusals, ...machine.warnings], open, devices.appraisals);
 }
 
-function openUnverified(
-  service: Pick<TokenService<never>, 'read'>,
-  evidence: Uint8Array,
-): OpenBundle | undefined {
-  if (evidence.length > maxEvidenceBytes) return undefined;
-  const bundle = service.read(Buffer.from(evidence).toString('utf8').trim());
-  const main = bundle === undefined ? undefined : peek(bundle.main);
-  if (bundle === undefined || main === undefined) return undefined;
-  const devices = new Map<string, ServiceClaims>();
-  for (const [name, token] of bundle.devices ?? []) {
-    const claims = peek(token);
-    if (claims === undefined) return undefined;
-    devices.set(name, claims);
-  }
-  return { main, devices, bundle };
-}
-
-/** Why the tokens are not proven to be the service's, now; empty when they are. */
-async function prove<Policy extends CommonPolicy>(
+/** Judges every device; the findings are all of them together, each with its device as path. */
+function judgeDevices<Policy extends CommonPolicy>(
   service: TokenService<Policy>,
   open: OpenBundle,
-  { policy, at, serviceKeys = [] }: AppraisalInput<Policy>,
-): Promise<readonly Reason[]> {
-  const issuerOf = (claims: ServiceClaims): string | undefined => service.issuer?.(claims) ?? claims.iss;
-  const issuer = issuerOf(open.main);
-  const claims = [open.main, ...open.devices.values()];
-  const trusted = policy.issuers.find((candidate) => candidate.issuer === issuer);
-  if (trusted === undefined || claims.some((token) => issuerOf(token) !== issuer)) {
-    return [reason('SERVICE_ISSUER_UNTRUSTED')];
-  }
-  const late = claims.flatMap((token) => checkTimes(token, at, policy.maximum_age) ?? []).slice(0, 1);
-  const isFetched = (candidate: ServiceKeys): boolean => candidate.issuer === issuer;
-  const sets = [trusted.jwks, serviceKeys.find(isFetched)?.keys].filter((set) => set !== undefined);
-  const keys = { keys: sets.flatMap((set) => set.keys) };
-  if (keys.keys.length === 0) return [...late, reason('SERVICE_KEY_MISSING')];
-  const tokens = [open.bundle.main, ...(open.bundle.devices ?? new Map<string, string>()).values()];
-  const failures = await Promise.all(tokens.map((token) => checkSignature(token, keys, service.algorithms)));
-  return [...late, ...failures.flatMap((failure) => failure ?? []).slice(0, 1)];
-}
-
-/** Policies about claims are about the devices where a token has them, else about the machine. */
-function claimTargets({ main, devices }: OpenBundle): readonly ServiceClaims[] {
-  return devices.size === 0 ? [main] : [...devices.values()];
+  policy: Policy,
+): Findings & { readonly appraisals: readonly DeviceAppraisal[] } {
+  const judged = [...open.devices].map(([name, claims]) => {
+    const { refusals = [], warnings = [] } = service.judgeDevice?.(name, claims, open) ?? {};
+    return { name, claims, refusals: [...refusals, ...checkClaims(claims, policy.claims)], warnings };
+  });
+  const all = (part: 'refusals' | 'warnings'): readonly Reason[] =>
+    judged.flatMap((device) => device[part].map((entry) => locate(device.name, entry)));
+  return {
+    refusals: all('refusals'),
+    warnings: all('warnings'),
+    appraisals: judged.map(({ name, claims, ...found }) => deviceAppraisal(name, claims, found, policy)),
+  };
 }
 
 function claimsOf({ main, devices }: OpenBundle): { readonly [key: string]: Json } {
@@ -142,23 +115,4 @@ function claimsOf({ main, devices }: OpenBundle): { readonly [key: string]: Json
     token: json(main),
     devices: Object.fromEntries([...devices].map(([name, claims]) => [name, json(claims)])),
   };
-}
-
-/** A service vouches for hardware and state; for the software only where the policy asks for claims about it. */
-function vector(status: Appraisal['status'], { claims }: CommonPolicy): Appraisal['trustworthiness'] {
-  if (status === 'none') return {};
-  const value = { affirming: 2, warning: 32, contraindicated: 96 }[status];
-  const executables = value === 2 && Object.keys(claims).length === 0 ? 0 : value;
-  return { 'instance-identity': value, configuration: value, executables, hardware: value };
-}
-
-/** An answer that is one compact JWT, alone or as `{"token": ...}`. */
-export function readSingle(text: string): Bundle | undefined {
-  if (!text.startsWith('{')) return { main: text };
-  try {
-    const { token } = JSON.parse(text) as { token?: unknown };
-    return typeof token === 'string' ? { main: token } : undefined;
-  } catch {
-    return undefined;
-  }
 }

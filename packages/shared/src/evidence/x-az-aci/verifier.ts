@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { reason } from '../../reasons.js';
 import { checkMachine, checkRuntimeBinding } from '../service-token/maa.js';
 import { commonPolicy } from '../service-token/policy.js';
-import { readSingle, tokenVerifier } from '../service-token/verifier.js';
+import { tokenVerifier } from '../service-token/verifier.js';
+import { readSingle } from '../service-token/bundle.js';
 
 const digest = z
   .string()

@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { architectures } from './device-chain.js';
 
 const count = z.int().min(0).max(32);
-const counts = z
+/** How many devices of a kind there are to be. */
+export const counts = z
   .strictObject({ minimum: count.optional(), exactly: count.optional() })
   .refine(({ minimum, exactly }) => minimum === undefined || exactly === undefined, {
     message: 'give either minimum or exactly',

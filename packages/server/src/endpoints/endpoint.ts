@@ -8,7 +8,7 @@ import {
 import type { Clock, Timer } from '@muster/shared/clock.js';
 import { HealthImplementation } from 'grpc-health-check';
 import { guardInterceptor, type Guard } from '../middleware/interceptor.js';
-import { listen, type Listener, type ListenOptions } from './listener.js';
+import { Connections, listen, type Listener, type ListenOptions } from './listener.js';
 import { reflection } from './reflection.js';
 
 /** The largest message that is received, bytes. */
@@ -53,10 +53,11 @@ export interface Endpoint {
 
 /** Opens an endpoint. It is not serving, as its health says, until {@link Endpoint.setServing}. */
 export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> {
+  const connections = new Connections(options.listen.maxConnectionsPerAddress);
   const server = new Server({
     ...channelOptions,
     ...lifeOptions(options.connectionLife),
-    interceptors: [guardInterceptor(options.guard)],
+    interceptors: [guardInterceptor(options.guard, (peer) => connections.end(peer))],
   });
   const names = ['', ...options.services.map(({ definition }) => serviceName(definition))];
   const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
@@ -67,7 +68,7 @@ export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> 
   for (const { definition, implementation } of [...options.services, ...reflected])
     server.addService(definition, implementation);
   health.addToServer(server);
-  const listener = await listen(server, options.credentials, options.listen);
+  const listener = await listen(server, options.credentials, options.listen, connections);
   return {
     port: listener.port,
     setServing,

@@ -37,9 +37,9 @@ export async function listen(
   server: Server,
   credentials: ServerCredentials,
   options: ListenOptions,
+  connections: Connections,
 ): Promise<Listener> {
   const injector = server.createConnectionInjector(credentials);
-  const connections = new Connections(options.maxConnectionsPerAddress);
   const handshakes = new Turnstile<Socket>(handshakeGapMs, (socket) => {
     if (!socket.destroyed) injector.injectConnection(socket);
   });
@@ -70,7 +70,7 @@ function listenFailed({ host, port }: ListenOptions, cause: Error): MusterError 
 }
 
 /** The open connections, so many of each network; see networkOf. */
-class Connections {
+export class Connections {
   readonly #maxPerNetwork: number;
   readonly #byNetwork = new Map<string, Set<Socket>>();
 
@@ -91,6 +91,12 @@ class Connections {
       if (open.size === 0) this.#byNetwork.delete(network);
     });
     return network;
+  }
+
+  /** Ends the connection from an address and port, if there is one. */
+  end({ remoteAddress = '', remotePort }: Partial<Pick<Socket, 'remoteAddress' | 'remotePort'>>): void {
+    for (const socket of this.#byNetwork.get(networkOf(remoteAddress)) ?? [])
+      if (socket.remoteAddress === remoteAddress && socket.remotePort === remotePort) socket.destroy();
   }
 
   destroy(): void {

@@ -25,18 +25,22 @@ export function reflection(services: readonly string[]): readonly Service[] {
   const answers = once(() => readContract(services));
   return versions.map((version) => {
     const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
-    const serverReflectionInfo = messageStream<Buffer, Buffer>((responses) => ({
-      async received(request) {
-        try {
-          const answer = (await answers()).get(path);
-          if (answer !== undefined) responses.send(answer(request));
-        } catch (error) {
-          responses.end(error);
-        }
-      },
-      drained: () => undefined,
-      closed: () => responses.end(),
-    }));
+    const serverReflectionInfo = messageStream<Buffer, Buffer>((responses) => {
+      let onDrained = (): void => undefined;
+      return {
+        async received(request) {
+          try {
+            const answer = (await answers()).get(path);
+            if (answer === undefined || responses.send(answer(request))) return;
+            await new Promise<void>((resolve) => (onDrained = resolve));
+          } catch (error) {
+            responses.end(error);
+          }
+        },
+        drained: () => onDrained(),
+        closed: () => responses.end(),
+      };
+    });
     return { definition: { serverReflectionInfo: asBytes(path) }, implementation: { serverReflectionInfo } };
   });
 }

@@ -25,11 +25,13 @@ export function unary<Request, Response>(
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const context = contextOf(call, new AbortController());
+    const state = callState(call.metadata);
     const respond = async (): Promise<void> => {
       try {
         callback(null, await handler(call.request, context));
+        expectEnd(state, context.signal);
       } catch (error) {
-        callback(failed(callState(call.metadata), error));
+        callback(failed(state, error));
       }
     };
     void respond();
@@ -41,11 +43,12 @@ export function serverStream<Request, Response>(
   handler: (request: Request, context: CallContext) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
-    const controller = new AbortController();
-    const context = contextOf(call, controller);
-    void attempt(() => pump(call, handler(call.request, context), controller.signal)).catch(
-      (error: unknown) => fail(call, error, controller.signal),
-    );
+    const context = contextOf(call, new AbortController());
+    const { signal } = context;
+    const state = callState(call.metadata);
+    void attempt(() => pump(call, state, handler(call.request, context), signal))
+      .catch((error: unknown) => fail(call, error, signal))
+      .then(() => expectEnd(state, signal));
   };
 }
 
@@ -75,14 +78,25 @@ export function requireCaller({ caller }: CallState): Caller {
 
 async function pump<Response>(
   call: ServerWritableStream<unknown, Response>,
+  state: CallState,
   responses: AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
   for await (const response of responses) {
     if (signal.aborted) return;
-    if (!call.write(response)) await drained(call, signal);
+    if (call.write(response)) continue;
+    const unread = state.expectReader?.();
+    await drained(call, signal);
+    unread?.cancel();
   }
   if (!signal.aborted) call.end();
+}
+
+/** The call is over when the caller has taken what was sent, too. */
+function expectEnd({ expectReader }: CallState, signal: AbortSignal): void {
+  if (signal.aborted) return;
+  const unread = expectReader?.();
+  signal.addEventListener('abort', () => unread?.cancel(), { once: true });
 }
 
 /** Resolves when the call takes more, and also when it is gone: `drain` never comes then. */

@@ -5,7 +5,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
-import type { Clock } from '@muster/shared/clock.js';
+import type { Clock, Timer } from '@muster/shared/clock.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { toStatus } from '@muster/shared/grpc/status.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
@@ -32,6 +32,12 @@ export interface Guard {
   readonly clock: Clock;
 }
 
+/** Ends the connection from an address and port. */
+export type EndConnection = (peer: ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>) => void;
+
+/** How long a caller may take nothing of what is sent to it, ms. */
+const unreadMs = 15_000;
+
 /** Statuses that say something about this server rather than about the call. */
 const serverFaults: ReadonlySet<unknown> = new Set([codes.INTERNAL, codes.UNKNOWN, codes.DATA_LOSS]);
 
@@ -39,11 +45,23 @@ const serverFaults: ReadonlySet<unknown> = new Set([codes.INTERNAL, codes.UNKNOW
  * Lets a call through to its handler once it is within the limits, authenticated and authorized; refuses it otherwise.
  * Logs every call once, when it ends.
  */
-export function guardInterceptor(guard: Guard): ServerInterceptor {
+export function guardInterceptor(guard: Guard, endConnection: EndConnection): ServerInterceptor {
   return ({ path }, call) => {
     const startedAt = guard.clock.monotonic();
-    let state: CallState = { address: addressOf(call) };
+    const expectReader = (): Timer =>
+      guard.clock.schedule(unreadMs, () => {
+        const { address, caller } = state;
+        guard.logger.warn('connection.ended', {
+          path,
+          address,
+          caller: caller?.spiffeId,
+          unread_ms: unreadMs,
+        });
+        endConnection(call.getConnectionInfo());
+      });
+    let state: CallState = { address: addressOf(call), expectReader };
     let [over, sent] = [false, false];
+    let unread: Timer | undefined;
     let forget = (): void => undefined;
     const finish = (): void => {
       over = true;
@@ -60,6 +78,7 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
       const end = (error: MusterError): void => {
         state.failure = error;
         intercepting.sendStatus(toStatus(error));
+        unread = expectReader();
         state.onEnded?.();
       };
       if (!over) forget = guard.liveCalls.add({ caller, end });
@@ -85,7 +104,10 @@ export function guardInterceptor(guard: Guard): ServerInterceptor {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, proceed) => void admit(metadata, proceed),
-          onCancel: finish,
+          onCancel: () => {
+            unread?.cancel();
+            finish();
+          },
         }),
       sendStatus: (status, next) => {
         if (sent) return;

@@ -1,4 +1,5 @@
 import type { handleBidiStreamingCall } from '@grpc/grpc-js';
+import type { Timer } from '@muster/shared/clock.js';
 import { callState } from './call-state.js';
 import { failed, requireCaller } from './handlers.js';
 import type { Caller } from './caller.js';
@@ -31,10 +32,21 @@ export function messageStream<Request, Response>(
   return (call) => {
     const state = callState(call.metadata);
     let gone = false;
+    let unread: Timer | undefined;
+    const caughtUp = (): void => {
+      unread?.cancel();
+      unread = undefined;
+    };
     const responses: Responses<Response> = {
-      send: (response) => !gone && call.write(response),
+      send: (response) => {
+        if (gone) return false;
+        if (call.write(response)) return true;
+        unread ??= state.expectReader?.();
+        return false;
+      },
       end: (error) => {
         if (gone) return;
+        unread ??= state.expectReader?.();
         if (error === undefined) call.end();
         else call.emit('error', failed(state, error));
       },
@@ -48,13 +60,17 @@ export function messageStream<Request, Response>(
     }
     const onGone = (): void => {
       gone = true;
+      caughtUp();
       conversation.closed();
     };
     state.onEnded = onGone;
     call.once('cancelled', onGone);
     call.once('close', onGone);
     call.on('end', () => conversation.closed());
-    call.on('drain', () => conversation.drained());
+    call.on('drain', () => {
+      caughtUp();
+      conversation.drained();
+    });
     call.on('data', (request: Request) => {
       const pending = conversation.received(request);
       if (pending === undefined) return;

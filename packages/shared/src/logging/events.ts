@@ -12,6 +12,7 @@ export const logEvents = [
   'rpc.served',
   'rpc.refused',
   'rpc.failed',
+  'connection.ended',
   'enrollment.challenged',
   'enrollment.completed',
   'enrollment.refused',

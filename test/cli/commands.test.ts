@@ -1,3 +1,4 @@
+import { UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { chainHash, emptyChain } from '@muster/shared/audit/chain.js';
 import { refusal } from '@muster/shared/errors.js';
@@ -132,6 +133,17 @@ describe('participants', () => {
     expect(out).toMatch(/AGE +EXPIRES +LEFT .*\nx-snp +affirming +\S+ +5m +\S+ +in 10m /);
     expect(out).toContain('last error\n  ATTESTATION_DEFERRED');
     expect((await muster('participant list')).out).toContain('ATTESTATION_DEFERRED');
+  });
+
+  it('show what their evidence says, where that is asked for', async () => {
+    const claims = { ek_fingerprint: 'ab'.repeat(32), clock: { safe: true } };
+    const submods = { 'x-tpm': { 'muster.claims': claims } };
+    const ear = new UnsecuredJWT({ submods }).encode();
+    const appraisals = site.appraisals.map((appraisal) => ({ ...appraisal, ear }));
+    services.answer({ getParticipant: () => ({ participant: { ...site, appraisals } }) });
+    expect((await muster('participant get site-1')).out).not.toContain('fingerprint');
+    const { out } = await muster('participant get site-1 --claims');
+    expect(out).toMatch(/x-tpm\nek fingerprint +(?:ab){32}\nclock +safe\n/);
   });
 
   it('cannot steer the terminal', async () => {

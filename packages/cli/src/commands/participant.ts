@@ -7,7 +7,12 @@ import {
 import { refusal } from '@muster/shared/errors.js';
 import type { Command } from 'commander';
 import { serverCommand, type ServerContext } from '../command.js';
-import { participantDetails, participantLine, participantTable } from '../render/participant.js';
+import {
+  participantClaims,
+  participantDetails,
+  participantLine,
+  participantTable,
+} from '../render/participant.js';
 import { exitCodes, type ExitCode, type Terminal } from '../terminal.js';
 
 interface CommentOption {
@@ -24,14 +29,20 @@ export function registerParticipantCommands(program: Command, terminal: Terminal
     return exitCodes.done;
   });
 
-  serverCommand(group, terminal, 'get <name>', 'show one participant', async (context, name) => {
-    const { participant } = await context.server.call(
-      service.getParticipant,
-      { name: name ?? '' },
-      context.timeoutMs,
-    );
-    return printParticipant(context, participant);
-  });
+  serverCommand<{ readonly claims?: boolean }>(
+    group,
+    terminal,
+    'get <name>',
+    'show one participant',
+    async (context, name) => {
+      const { participant } = await context.server.call(
+        service.getParticipant,
+        { name: name ?? '' },
+        context.timeoutMs,
+      );
+      return printParticipant(context, participant, context.options.claims);
+    },
+  ).option('--claims', 'show what its evidence says');
 
   serverCommand(group, terminal, 'watch', 'show every change until interrupted', async (context) => {
     const { server, style, print, timeoutMs } = context;
@@ -94,10 +105,14 @@ export function printParticipants(
 function printParticipant(
   { print, style, terminal }: ServerContext<unknown>,
   participant: Participant | undefined,
+  claims = false,
 ): ExitCode {
   if (participant === undefined) throw refusal('INTERNAL', { message: 'The server named no participant.' });
   print({ participant: ParticipantMessage.toJSON(participant) }, () =>
-    participantDetails(participant, terminal.clock.now(), style),
+    [
+      participantDetails(participant, terminal.clock.now(), style),
+      claims ? participantClaims(participant, style) : '',
+    ].join(''),
   );
   return exitCodes.done;
 }

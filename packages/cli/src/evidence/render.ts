@@ -35,7 +35,7 @@ function verdict({ status }: Appraisal, style: Styles): string {
 }
 
 /** One line per claim; a nested one is written as `key value, key value`, its false and empty parts left out. */
-function claimLines(claims: { readonly [key: string]: Json }): readonly (readonly [string, string])[] {
+export function claimLines(claims: { readonly [key: string]: Json }): readonly (readonly [string, string])[] {
   return Object.entries(claims).map(([name, value]) => [name.replaceAll('_', ' '), describe(value)]);
 }
 

@@ -1,9 +1,12 @@
+import { decodeJwt } from 'jose';
+import type { EarClaims } from '@muster/shared/evidence/ear.js';
 import { TrustTier, type NamespaceAppraisal } from '@muster/shared/gen/muster/v1/attestation.js';
 import {
   ParticipantState,
   participantStateToJSON,
   type Participant,
 } from '@muster/shared/gen/muster/v1/participant.js';
+import { claimLines } from '../evidence/render.js';
 import { pairs, plain, reasonLines, span, table, time, type Styles } from './text.js';
 
 /** A table of participants. */
@@ -65,6 +68,14 @@ export function participantDetails(participant: Participant, now: Date, style: S
     ...participant.appraisals.map(({ reasons }) => reasonLines(reasons, style)),
     ...(participant.reasons.length === 0 ? [] : [`\nlast error\n${reasonLines(participant.reasons, style)}`]),
   ].join('');
+}
+
+/** What the evidence of a participant says, as the server found it: one part for each namespace and device. */
+export function participantClaims({ appraisals }: Participant, style: Styles): string {
+  return appraisals
+    .flatMap(({ ear }) => Object.entries(decodeJwt<EarClaims>(ear).submods ?? {}))
+    .map(([name, part]) => `\n${style.strong(name)}\n${pairs(claimLines(part['muster.claims']), style)}`)
+    .join('');
 }
 
 /** One line for a participant that has changed. */

@@ -247,6 +247,7 @@ export class FakeMusterServer {
           },
           trustDomain,
           audience: registryAudience(trustDomain),
+          tpmCredential: undefined,
           ...this.answers.createChallenge(request),
         }));
       },

@@ -96,6 +96,7 @@ export async function createFederation(options: FederationOptions = {}): Promise
     policyId: 'sha256:0',
     simulatedRoots: [],
     endorsements,
+    trustBundle: () => [],
     signer,
     clock,
     verifiers: [verifier],

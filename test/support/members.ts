@@ -15,6 +15,8 @@ import { memoryStore } from './store.js';
 /** A federation's CA and store, without a server. Its clock starts at the real time, because TLS goes by that. */
 export interface TestFederation {
   readonly clock: FakeClock;
+  /** Where the CA has its files. */
+  readonly directory: string;
   readonly store: Store;
   readonly ca: CertificateAuthority;
   /** What a client of a role shows and trusts. */
@@ -41,6 +43,7 @@ export async function createFederation(trustDomain = 'federation.example'): Prom
   };
   return {
     clock,
+    directory,
     store,
     ca,
     async client(role, name = `${role}-1`, lifetimeMs) {

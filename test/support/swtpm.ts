@@ -32,8 +32,8 @@ export function describeTpm(title: string, tests: () => void): void {
   } else it.todo(`${title}: skipped, since ${packages.join(', ')} are not installed`);
 }
 
-/** The persistent handles of the endorsement key and of the attestation key. */
-export const handles = { ek: 0x8101_0001, ak: 0x8101_0002 } as const;
+/** The persistent handles of the endorsement key and of the attestation key, and of such a pair of ECC keys alone. */
+export const handles = { ek: 0x8101_0001, ak: 0x8101_0002, eccEk: 0x8101_0003, eccAk: 0x8101_0004 } as const;
 const ekCertificateIndex = '0x1c00002';
 
 /** A software TPM with an endorsement key that its maker certified, and an attestation key. */
@@ -81,42 +81,20 @@ export class SoftwareTpm {
       },
     );
     this.#env['TPM2TOOLS_TCTI'] = `swtpm:host=127.0.0.1,port=${port}`;
-    const [ek, ak] = [hexOf(handles.ek), hexOf(handles.ak)];
-    this.run(
-      'tpm2_createak',
-      '-C',
-      ek,
-      '-c',
-      'ak.ctx',
-      '-G',
-      'ecc',
-      '-g',
-      'sha256',
-      '-s',
-      'ecdsa',
-      '-u',
-      'ak.pub',
-      '-n',
-      'ak.name',
-    );
+    this.#createAttestationKey('ak', handles.ek, handles.ak);
+    this.run('tpm2_createek', '-G', 'ecc', '-c', hexOf(handles.eccEk), '-u', 'ecc-ek.pem', '-f', 'pem');
     this.run('tpm2_flushcontext', '-t');
-    this.run('tpm2_evictcontrol', '-C', 'o', '-c', 'ak.ctx', ak);
-    this.run('tpm2_flushcontext', '-t');
+    this.#createAttestationKey('ecc-ak', handles.eccEk, handles.eccAk);
     this.run('tpm2_nvread', ekCertificateIndex, '-o', 'ek.der');
   }
 
-  /** Opens a credential that was made for the endorsement key and the name of the attestation key. */
-  activate(credential: string): Buffer {
-    this.run('tpm2_startauthsession', '--policy-session', '-S', 'session.ctx');
-    try {
-      this.run('tpm2_policysecret', '-S', 'session.ctx', '-c', 'e');
-      const [ek, ak] = [hexOf(handles.ek), hexOf(handles.ak)];
-      const keys = ['-c', ak, '-C', ek, '-P', 'session:session.ctx'];
-      this.run('tpm2_activatecredential', ...keys, '-i', credential, '-o', 'opened');
-      return this.read('opened');
-    } finally {
-      this.run('tpm2_flushcontext', 'session.ctx');
-    }
+  #createAttestationKey(name: string, ek: number, handle: number): void {
+    const kind = ['-G', 'ecc', '-g', 'sha256', '-s', 'ecdsa'];
+    const files = ['-c', `${name}.ctx`, '-u', `${name}.pub`, '-n', `${name}.name`];
+    this.run('tpm2_createak', '-C', hexOf(ek), ...kind, ...files);
+    this.run('tpm2_flushcontext', '-t');
+    this.run('tpm2_evictcontrol', '-C', 'o', '-c', `${name}.ctx`, hexOf(handle));
+    this.run('tpm2_flushcontext', '-t');
   }
 
   /** Serves the TPM on a socket from now on, and returns its path. */

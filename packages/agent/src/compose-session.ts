@@ -57,9 +57,10 @@ export function composeSession(composition: SessionComposition): {
     verifiers: composition.verifiers ?? verifiers,
     source: endorsementSource(offline_directory === undefined ? [] : [offlineDirectory(offline_directory)]),
     keys: online ? jwksCache({ clock }) : undefined,
+    trustBundle: () => keeper.trustBundle,
     clock,
   });
-  const keeper = new CertificateKeeper({
+  const keeper: CertificateKeeper = new CertificateKeeper({
     enrolment,
     address: config.server.session,
     enrol: composition.enrol,

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { TokenMaker, type TokenSource } from '@muster/agent/attestation/token-maker.js';
 import { Enroller, type EnrollerOptions } from '@muster/agent/enrolment/enroller.js';
+import type { DeviceKey, KeyProof } from '@muster/attester/attester.js';
 import type { ServerTrust } from '@muster/agent/trust/server-trust.js';
 import { JoinSecrets } from '@muster/agent/enrolment/join-secrets.js';
 import { refusal } from '@muster/shared/errors.js';
@@ -49,6 +50,16 @@ function enroller(source: TokenSource = fakeSource()): Enroller {
 const enrol = (source?: TokenSource): ReturnType<Enroller['enrol']> =>
   enroller(source).enrol(new AbortController().signal);
 
+/** A source whose device has a key to prove. */
+function provable(open: KeyProof['open']): TokenSource {
+  const { attester, lifetimeMs } = fakeSource();
+  const describe = async (): Promise<DeviceKey> => ({
+    attestationKey: Buffer.from('ak'),
+    endorsementCertificates: [Buffer.from('ek')],
+  });
+  return { attester: { ...attester, keyProof: { describe, open } }, lifetimeMs };
+}
+
 const refused = (code: string, message = ''): Error =>
   expect.objectContaining({ code, message: expect.stringContaining(message) }) as unknown as Error;
 
@@ -76,6 +87,40 @@ describe('enrolment', () => {
     const { credential } = await enrol();
     expect(credential.identity).toEqual({ trustDomain, role: 'site', name: 'site-1' });
     expect(statSync(rejoinFile()).mode & 0o777).toBe(0o600);
+  });
+
+  it("offers the device's key, and returns what the device finds in the credential", async () => {
+    const credential = { credentialBlob: Buffer.from('blob'), encryptedSecret: Buffer.from('sealed') };
+    server.answers.createChallenge = ({ tpmKey }) => {
+      expect(tpmKey).toEqual({
+        attestationKey: Buffer.from('ak'),
+        endorsementCertificates: [Buffer.from('ek')],
+      });
+      return { tpmCredential: credential };
+    };
+    const secrets: string[] = [];
+    const { enroll } = server.answers;
+    server.answers.enroll = (request) => {
+      secrets.push(request.tpmSecret.toString());
+      return enroll(request);
+    };
+    await enrol(
+      provable(async ({ blob, encryptedSecret }) => {
+        expect([String(Buffer.from(blob)), String(Buffer.from(encryptedSecret))]).toEqual(['blob', 'sealed']);
+        return Buffer.from('secret');
+      }),
+    );
+    server.answers.createChallenge = () => ({});
+    await enrol(provable(async () => Buffer.from('never asked')));
+    expect(secrets).toEqual(['secret', '']);
+  });
+
+  it('ends when the device cannot open the credential', async () => {
+    const credential = { credentialBlob: Buffer.alloc(1), encryptedSecret: Buffer.alloc(1) };
+    server.answers.createChallenge = () => ({ tpmCredential: credential });
+    const broken = provable(() => Promise.reject(refusal('ATTESTATION_GENERATION_FAILED')));
+    await expect(enrol(broken)).rejects.toEqual(refused('ATTESTATION_GENERATION_FAILED'));
+    expect(server.calls).toEqual(['createChallenge']);
   });
 
   it('uses the rejoin token before the join token', async () => {

@@ -21,6 +21,7 @@ async function judge(
     source: endorsementSource([]),
     keys,
     verifiers,
+    trustBundle: () => [],
     clock: service.clock,
   });
   const jws = await maker.token(site, nonce);

@@ -16,6 +16,7 @@ async function judge(service: FakeAttestationService, keys?: JwksCache): Promise
     policyId: 'sha256:0',
     simulatedRoots: [],
     endorsements: endorsementSource([]),
+    trustBundle: () => [],
     ...(keys !== undefined && { keys }),
     signer: { issuer: 'spiffe://x', trustDomain, keyId: 'k', key, jwks: '' },
     clock: service.clock,

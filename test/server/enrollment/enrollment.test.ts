@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Activations } from '@muster/server/activation/activations.js';
 import { Appraiser } from '@muster/server/attestation/appraisal.js';
 import { Challenges } from '@muster/server/attestation/challenges.js';
 import { auditLog } from '@muster/server/audit/log.js';
@@ -63,11 +64,13 @@ beforeEach(async () => {
     ca,
     registry,
     challenges: new Challenges(clock),
+    activations: await Activations.load({ store, ca, clock }),
     appraiser: new Appraiser({
       policy,
       policyId: 'test',
       simulatedRoots: [],
       endorsements: endorsementSource([]),
+      trustBundle: () => ca.bundle,
       signer,
       clock,
       verifiers: [new FakeVerifier('x-a')],
@@ -119,6 +122,7 @@ function challenge(token = joinToken, who = site): Promise<CreateChallengeRespon
     joinToken: token,
     participant: who.identity.name,
     publicKey: Buffer.from(who.publicKey),
+    tpmKey: undefined,
   });
 }
 
@@ -143,6 +147,7 @@ async function enroll(
     joinToken: token,
     certificateRequest: Buffer.from(request),
     tokens: Array.from({ length: tokens }, () => ({ namespace: 'x-a', jws })),
+    tpmSecret: Buffer.alloc(0),
   });
 }
 
@@ -358,6 +363,7 @@ describe('a request is refused', () => {
       joinToken,
       certificateRequest: Buffer.from('nonsense'),
       tokens: [],
+      tpmSecret: Buffer.alloc(0),
     });
     await expect(malformed).rejects.toEqual(refusedWith('CERTIFICATE_REQUEST_INVALID'));
   });

@@ -39,6 +39,8 @@ export interface SiteOptions {
   readonly attesters?: readonly object[];
   /** Beside that attester. */
   readonly moreAttesters?: readonly object[];
+  /** Parts of its own policy, beside those of every site. */
+  readonly policy?: Readonly<Record<string, unknown>>;
   /** The agent's environment, beside what every program gets. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -146,6 +148,7 @@ export class LiveFederation {
       grace = '1s',
       attesters,
       moreAttesters = [],
+      policy,
       env,
     }: SiteOptions = {},
   ): Promise<LiveSite> {
@@ -157,7 +160,7 @@ export class LiveFederation {
     this.secrets.push(readFileSync(tokenFile, 'utf8').trim());
     const proxy = proxied ? await startTcpProxy(ports.session) : undefined;
     if (proxy !== undefined) this.#closers.push(() => proxy.close());
-    writeYaml(join(folder, 'policy.yaml'), this.#policy());
+    writeYaml(join(folder, 'policy.yaml'), this.#policy(policy));
     writeYaml(join(folder, 'agent.yaml'), {
       name,
       trust_domain: trustDomain,
@@ -242,12 +245,13 @@ export class LiveFederation {
     return startDevice(folder, name, this.vendor, (file, args) => this.launch(file, args));
   }
 
-  #policy(): unknown {
+  #policy(own: Readonly<Record<string, unknown>> = {}): unknown {
     return {
       servers: [{ name: serverName, require: ['x-snp'] }],
       sites: [{ name: '*', require: ['x-snp'] }],
       namespaces: { 'x-snp': { measurements: ['5a'.repeat(48)] } },
       ...this.#options.policy,
+      ...own,
     };
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
-import type { Attester } from '@muster/attester/attester.js';
+import type { Attester, KeyProof } from '@muster/attester/attester.js';
 import { collectRound, type Collected } from '@muster/attester/round.js';
 import type { Clock } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
@@ -61,6 +61,11 @@ export class TokenMaker {
 
   get namespaces(): readonly string[] {
     return [...this.#sources.keys()];
+  }
+
+  /** Proves the key of the attester that has one to prove; undefined where none has. */
+  get keyProof(): KeyProof | undefined {
+    return [...this.#sources.values()].flatMap(({ attester }) => attester.keyProof ?? [])[0];
   }
 
   /** Collects once from every attester. Errors: ATTESTATION_GENERATION_FAILED, with what each device said. */

@@ -75,10 +75,15 @@ export class CertificateKeeper {
     return refusal('CERTIFICATE_NOT_YET_VALID', {}, error);
   }
 
+  /** The certificates of the CAs that are trusted, DER. */
+  get trustBundle(): readonly Uint8Array[] {
+    const certificates = this.#enrolment.trust.trustBundle.split(/(?=-----BEGIN)/);
+    return certificates.map((pem) => new X509Certificate(pem).raw);
+  }
+
   /** Names the CAs that are trusted: see trustBundleDigest. */
   get trustDigest(): Buffer {
-    const certificates = this.#enrolment.trust.trustBundle.split(/(?=-----BEGIN)/);
-    return Buffer.from(trustBundleDigest(certificates.map((pem) => new X509Certificate(pem).raw)), 'hex');
+    return Buffer.from(trustBundleDigest(this.trustBundle), 'hex');
   }
 
   /**

@@ -1,11 +1,15 @@
 import { Metadata } from '@grpc/grpc-js';
+import type { DeviceKey } from '@muster/attester/attester.js';
 import { sleep, type Clock } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import {
   EnrollmentServiceClient,
+  type CreateChallengeRequest,
   type CreateChallengeResponse,
   type EnrollRequest,
   type EnrollResponse,
+  type TpmCredential,
+  type TpmKey,
 } from '@muster/shared/gen/muster/v1/enrollment.js';
 import { clientCredentials } from '@muster/shared/grpc/credentials.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
@@ -117,19 +121,27 @@ export class Enroller {
     const identity: Identity = { trustDomain: trust.trustDomain, role: 'site', name };
     const client = new EnrollmentServiceClient(address, clientCredentials(trust), clientOptions);
     try {
-      const asked = { joinToken: secret.token, participant: name, publicKey: Buffer.from(key.spki) };
+      const offered = await tokens.keyProof?.describe();
+      const asked: CreateChallengeRequest = {
+        joinToken: secret.token,
+        participant: name,
+        publicKey: Buffer.from(key.spki),
+        tpmKey: offered && tpmKeyMessage(offered),
+      };
       const answer = await unary<CreateChallengeResponse>((callback) =>
         client.createChallenge(asked, new Metadata(), within(callTimeoutMs), callback),
       );
       const { challenge, audience } = readChallenge(answer, trust);
       const subject = { identity, privateKey: key.privateKey, publicKey: key.spki };
       const made = requireTokens(await tokens.make({ ...challenge, audience }, subject));
+      const tpmSecret = await this.#open(answer.tpmCredential);
       const request = createCertificateRequest(key.privateKey, key.publicKey);
       const response = await this.#enroll(client, {
         challengeId: challenge.id,
         joinToken: secret.token,
         certificateRequest: Buffer.from(request),
         tokens: made,
+        tpmSecret,
       });
       const credential = readCredential(response.certificateChain, key, identity);
       if (response.rejoinToken !== '') secrets.store(response.rejoinToken);
@@ -142,6 +154,14 @@ export class Enroller {
     } finally {
       client.close();
     }
+  }
+
+  /** What the TPM finds in a credential; nothing where there is none, as from a server of an older release. */
+  async #open(credential: TpmCredential | undefined): Promise<Buffer> {
+    const { keyProof } = this.#options.tokens;
+    if (credential === undefined || keyProof === undefined) return Buffer.alloc(0);
+    const { credentialBlob: blob, encryptedSecret } = credential;
+    return Buffer.from(await keyProof.open({ blob, encryptedSecret }));
   }
 
   /** A server of an older release names no CAs. */
@@ -163,6 +183,13 @@ export class Enroller {
       }
     }
   }
+}
+
+function tpmKeyMessage({ attestationKey, endorsementCertificates }: DeviceKey): TpmKey {
+  return {
+    attestationKey: Buffer.from(attestationKey),
+    endorsementCertificates: endorsementCertificates.map((der) => Buffer.from(der)),
+  };
 }
 
 function readChallenge(

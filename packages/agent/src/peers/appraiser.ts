@@ -24,6 +24,8 @@ export interface AppraiserOptions {
   /** The keys of attestation services, which no server can deliver; absent where this site may ask none. */
   readonly keys?: JwksCache | undefined;
   readonly verifiers: readonly EvidenceVerifier[];
+  /** The certificates of the federation's CAs that this site trusts, DER, at this moment. */
+  readonly trustBundle: () => readonly Uint8Array[];
   readonly clock: Clock;
 }
 
@@ -45,7 +47,7 @@ export type Appraiser = (
 
 /** Makes the appraiser of a site. */
 export function createAppraiser(options: AppraiserOptions): Appraiser {
-  const { policy, simulatedRoots, verifiers, clock } = options;
+  const { policy, simulatedRoots, verifiers, trustBundle, clock } = options;
   return async (presented, expectation) => {
     const tokens = openTokens(presented?.tokens.map(({ jws }) => jws) ?? []);
     const delivered = {
@@ -65,6 +67,7 @@ export function createAppraiser(options: AppraiserOptions): Appraiser {
       endorsements,
       simulatedRoots,
       serviceKeys,
+      trustBundle: trustBundle(),
       verifiers,
       at: clock.now(),
     });

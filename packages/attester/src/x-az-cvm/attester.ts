@@ -6,19 +6,13 @@ import { parseSignature } from '@muster/shared/evidence/x-tpm/signature.js';
 import { generationFailed, type Attester } from '../attester.js';
 import { askService } from '../azure-service.js';
 import { commonOptions } from '../options.js';
-import {
-  nvReadCommand,
-  nvReadPublicCommand,
-  nvReadResponse,
-  nvSizeResponse,
-  TpmError,
-} from '../x-tpm/commands.js';
-import { transact, type TpmDevice } from '../x-tpm/device.js';
+import { TpmError } from '../x-tpm/commands.js';
+import { withTpm } from '../x-tpm/device.js';
+import { readNv } from '../x-tpm/nv.js';
 import { takeQuote } from '../x-tpm/quote.js';
 
 const namespace = 'x-az-cvm';
 const hclReportIndex = 0x0140_0001;
-const bytesPerRead = 1024;
 const attestationKey = 0x8100_0003;
 const allPcrs = Array.from({ length: 24 }, (_, index) => index);
 /** A TD report in the place of the hardware's report, bytes. */
@@ -74,7 +68,7 @@ export function azureCvmAttester(
     namespace,
     async collect(reportData, { signal = never } = {}) {
       try {
-        const report = await readHclReport(tpm, signal);
+        const report = await withTpm(tpm, signal, (send) => readNv(send, hclReportIndex));
         const parts = await hardwareParts(report, signal);
         const selection = [{ bank: 'sha256', indexes: allPcrs }] as const;
         const request = { key: attestationKey, nonce: shortNonce(reportData), selection };
@@ -92,16 +86,6 @@ export function azureCvmAttester(
       }
     },
   };
-}
-
-async function readHclReport(tpm: TpmDevice, signal: AbortSignal): Promise<Buffer> {
-  const size = nvSizeResponse(await transact(tpm, nvReadPublicCommand(hclReportIndex), signal));
-  const parts: Uint8Array[] = [];
-  for (let offset = 0; offset < size; offset += bytesPerRead) {
-    const length = Math.min(bytesPerRead, size - offset);
-    parts.push(nvReadResponse(await transact(tpm, nvReadCommand(hclReportIndex, offset, length), signal)));
-  }
-  return Buffer.concat(parts);
 }
 
 /** The signature of the vTPM without the structure around it. */

@@ -17,9 +17,17 @@ const commandCodes = {
   pcrRead: 0x17e,
   nvRead: 0x14e,
   nvReadPublic: 0x169,
+  startAuthSession: 0x176,
+  policySecret: 0x151,
+  activateCredential: 0x147,
+  flushContext: 0x165,
 } as const;
 const passwordSession = 0x4000_0009;
 const ownerHierarchy = 0x4000_0001;
+const nullHandle = 0x4000_0007;
+const endorsementHierarchy = 0x4000_000b;
+const sha256 = 0x000b;
+const policySession = 1;
 const algNull = 0x0010;
 const headerLength = 10;
 const selectBytes = 3;
@@ -32,7 +40,7 @@ export function readPublicCommand(handle: number): Buffer {
 /** Asks for a quote by a key without a password (TPM2_Quote), by the scheme that the key has. */
 export function quoteCommand(handle: number, nonce: Uint8Array, selection: readonly PcrSelection[]): Buffer {
   const parameters = [sized(nonce), u16(algNull), selectionList(selection)];
-  return command(sessions, commandCodes.quote, u32(handle), emptyPassword(), ...parameters);
+  return command(sessions, commandCodes.quote, u32(handle), authorizations(passwordSession), ...parameters);
 }
 
 /** Asks what an NV index is (TPM2_NV_ReadPublic). */
@@ -43,7 +51,60 @@ export function nvReadPublicCommand(index: number): Buffer {
 /** Asks, as the owner, for bytes of an NV index (TPM2_NV_Read); a TPM gives up to 1024 at once. */
 export function nvReadCommand(index: number, offset: number, length: number): Buffer {
   const handles = [u32(ownerHierarchy), u32(index)];
-  return command(sessions, commandCodes.nvRead, ...handles, emptyPassword(), u16(length), u16(offset));
+  return command(
+    sessions,
+    commandCodes.nvRead,
+    ...handles,
+    authorizations(passwordSession),
+    u16(length),
+    u16(offset),
+  );
+}
+
+/** Begins a policy session (TPM2_StartAuthSession) without a salt; the nonce has 16 to 32 bytes. */
+export function startPolicySessionCommand(nonce: Uint8Array): Buffer {
+  const handles = [u32(nullHandle), u32(nullHandle)];
+  const parameters = [
+    sized(nonce),
+    sized(Buffer.alloc(0)),
+    Buffer.of(policySession),
+    u16(algNull),
+    u16(sha256),
+  ];
+  return command(noSessions, commandCodes.startAuthSession, ...handles, ...parameters);
+}
+
+/** Satisfies the policy of endorsement keys (TPM2_PolicySecret), where the endorsement hierarchy has no password. */
+export function endorsementPolicyCommand(session: number): Buffer {
+  const parameters = [sized(Buffer.alloc(0)), sized(Buffer.alloc(0)), sized(Buffer.alloc(0)), u32(0)];
+  const handles = [u32(endorsementHierarchy), u32(session)];
+  return command(
+    sessions,
+    commandCodes.policySecret,
+    ...handles,
+    authorizations(passwordSession),
+    ...parameters,
+  );
+}
+
+/**
+ * Opens a credential (TPM2_ActivateCredential) for an attestation key without a password, by an endorsement key whose
+ * policy the session satisfies. The session ends with it. Blob and secret are TPM2B structures.
+ */
+export function activateCredentialCommand(
+  keys: { readonly attestationKey: number; readonly endorsementKey: number },
+  session: number,
+  { blob, encryptedSecret }: { readonly blob: Uint8Array; readonly encryptedSecret: Uint8Array },
+): Buffer {
+  const handles = [u32(keys.attestationKey), u32(keys.endorsementKey)];
+  const areas = authorizations(passwordSession, session);
+  const parameters = [Buffer.from(blob), Buffer.from(encryptedSecret)];
+  return command(sessions, commandCodes.activateCredential, ...handles, areas, ...parameters);
+}
+
+/** Ends a session (TPM2_FlushContext). */
+export function flushContextCommand(handle: number): Buffer {
+  return command(noSessions, commandCodes.flushContext, u32(handle));
 }
 
 /** Asks for the values of PCRs (TPM2_PCR_Read); a TPM gives up to eight at once. */
@@ -98,6 +159,21 @@ export function nvReadResponse(response: Uint8Array): Uint8Array {
   return sizedAt(responseBody(response, sessions), 4);
 }
 
+/** The handle of a session in a response to TPM2_StartAuthSession. Throws a TpmError. */
+export function sessionResponse(response: Uint8Array): number {
+  return uint(responseBody(response, noSessions), 0, 4);
+}
+
+/** Accepts a response to TPM2_PolicySecret. Throws a TpmError. */
+export function acceptPolicyResponse(response: Uint8Array): void {
+  responseBody(response, sessions);
+}
+
+/** What was in a credential, from a response to TPM2_ActivateCredential. Throws a TpmError. */
+export function activateCredentialResponse(response: Uint8Array): Uint8Array {
+  return sizedAt(responseBody(response, sessions), 4);
+}
+
 /** What a TPM answered instead of what was asked for. */
 export class TpmError extends Error {
   override readonly name = 'TpmError';
@@ -142,15 +218,19 @@ function command(tag: number, code: number, ...parts: readonly Buffer[]): Buffer
   return Buffer.concat([u16(tag), u32(headerLength + body.length), u32(code), body]);
 }
 
-/** An authorization area with a password of no characters. */
-function emptyPassword(): Buffer {
-  const session = Buffer.concat([
-    u32(passwordSession),
-    sized(Buffer.alloc(0)),
-    Buffer.of(1),
-    sized(Buffer.alloc(0)),
-  ]);
-  return Buffer.concat([u32(session.length), session]);
+/** An authorization area: passwords of no characters, and policy sessions, which end with the command. */
+function authorizations(...handles: readonly number[]): Buffer {
+  const areas = handles.map((handle) => {
+    const attributes = handle === passwordSession ? 1 : 0;
+    return Buffer.concat([
+      u32(handle),
+      sized(Buffer.alloc(0)),
+      Buffer.of(attributes),
+      sized(Buffer.alloc(0)),
+    ]);
+  });
+  const area = Buffer.concat(areas);
+  return Buffer.concat([u32(area.length), area]);
 }
 
 function selectionList(selection: readonly PcrSelection[]): Buffer {

@@ -16,54 +16,75 @@ export interface TpmDevice {
   readonly clock: Clock;
 }
 
+/** Sends one command to a TPM, again while it is busy, and returns its response. */
+export type Transact = (command: Uint8Array) => Promise<Uint8Array>;
+
+/** A TPM that is open. */
+interface Connection {
+  readonly exchange: Transact;
+  close(): Promise<void> | void;
+}
+
 /**
- * Sends one command to a TPM, again while it is busy, and returns its response. A device such as `/dev/tpmrm0` is written to and read once; a
- * socket is that of a software TPM. Errors: TpmError; what the system call or the signal says.
+ * Opens a TPM for commands that belong together: a resource manager such as `/dev/tpmrm0` forgets sessions when it is
+ * closed. A device is written to and read in turns; a socket is that of a software TPM.
+ * Errors: TpmError; what the system call or the signal says.
  */
-export async function transact(
+export async function withTpm<T>(
   { path, clock }: TpmDevice,
-  command: Uint8Array,
   signal: AbortSignal,
-): Promise<Uint8Array> {
+  use: (transact: Transact) => Promise<T>,
+): Promise<T> {
   const isSocket = (await stat(path)).isSocket();
-  for (let retry = 0; ; retry += 1) {
-    signal.throwIfAborted();
-    const response = isSocket
-      ? await transactOnSocket(path, command, signal)
-      : await transactOnDevice(path, command);
-    if (!isBusy(response) || retry === maxRetries) return response;
-    await sleep(clock, firstPauseMs * 2 ** retry, signal);
+  signal.throwIfAborted();
+  const connection = isSocket ? openSocket(path, signal) : await openDevice(path);
+  try {
+    return await use(async (command) => {
+      for (let retry = 0; ; retry += 1) {
+        signal.throwIfAborted();
+        const response = await connection.exchange(command);
+        if (!isBusy(response) || retry === maxRetries) return response;
+        await sleep(clock, firstPauseMs * 2 ** retry, signal);
+      }
+    });
+  } finally {
+    await connection.close();
   }
 }
 
-async function transactOnDevice(path: string, command: Uint8Array): Promise<Uint8Array> {
+/** Sends one command to a TPM. Errors: as {@link withTpm}. */
+export function transact(tpm: TpmDevice, command: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  return withTpm(tpm, signal, (send) => send(command));
+}
+
+async function openDevice(path: string): Promise<Connection> {
   const device = await open(path, 'r+');
-  try {
-    await device.write(command);
-    const { bytesRead, buffer } = await device.read(
-      Buffer.alloc(maxResponseBytes),
-      0,
-      maxResponseBytes,
-      null,
-    );
-    return Uint8Array.from(buffer.subarray(0, bytesRead));
-  } finally {
-    await device.close();
-  }
+  return {
+    async exchange(command) {
+      await device.write(command);
+      const response = Buffer.alloc(maxResponseBytes);
+      const { bytesRead } = await device.read(response, 0, maxResponseBytes, null);
+      return Uint8Array.from(response.subarray(0, bytesRead));
+    },
+    close: () => device.close(),
+  };
 }
 
-async function transactOnSocket(path: string, command: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+function openSocket(path: string, signal: AbortSignal): Connection {
   const socket = connect({ path, signal });
-  try {
-    socket.write(command);
-    let received = Buffer.alloc(0);
-    for await (const chunk of socket) {
-      received = Buffer.concat([received, chunk as Buffer]);
-      if (received.length > maxResponseBytes) break;
-      if (received.length >= (responseLength(received) ?? Infinity)) return Uint8Array.from(received);
-    }
-    throw new TpmError('the TPM returned no whole response.');
-  } finally {
-    socket.destroy();
-  }
+  const chunks = socket.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  return {
+    async exchange(command) {
+      socket.write(command);
+      let received = Buffer.alloc(0);
+      while (received.length <= maxResponseBytes) {
+        if (received.length >= (responseLength(received) ?? Infinity)) return Uint8Array.from(received);
+        const { done, value } = await chunks.next();
+        if (done === true) break;
+        received = Buffer.concat([received, value]);
+      }
+      throw new TpmError('the TPM returned no whole response.');
+    },
+    close: () => void socket.destroy(),
+  };
 }

@@ -44,6 +44,10 @@ export interface AppraiserOptions {
   readonly endorsements: EndorsementSource;
   /** The keys of attestation services; absent where none may be asked. */
   readonly keys?: JwksCache;
+  /** What this server itself has found out about a participant's keys, and vouches for. */
+  readonly vouch?: (participant: string) => Promise<Endorsements>;
+  /** The certificates of the federation's CAs, DER, at this moment. */
+  readonly trustBundle: () => readonly Uint8Array[];
   /** Is told the outcome of every appraisal, for each namespace in it. */
   readonly observe?: (namespace: string, outcome: Verdict['outcome']) => void;
   readonly signer: Signer;
@@ -96,12 +100,17 @@ export class Appraiser {
     const tokens = openTokens(presentation.tokens);
     const present = tokens.flatMap((token) => this.#verifierOf(token) ?? []);
     const [resolutions, serviceKeys] = await Promise.all([
-      this.#resolve(tokens, presentation.atHand),
+      this.#resolve(tokens, await this.#atHand(presentation)),
       resolveKeysFor(presentation.participant, present, policy, keys),
     ]);
     const verdict = await this.#limited(() => this.#judge(presentation, tokens, resolutions, serviceKeys));
     this.#observe(tokens, verdict);
     return verdict;
+  }
+
+  async #atHand({ participant, atHand = noEndorsements }: Presentation): Promise<Endorsements> {
+    const vouched = await this.#options.vouch?.(participant.name);
+    return vouched === undefined ? atHand : mergeEndorsements(atHand, vouched);
   }
 
   async #judge(
@@ -135,12 +144,12 @@ export class Appraiser {
   /** What the verifiers want for each token that can be read, by token. */
   async #resolve(
     tokens: readonly OpenedToken[],
-    atHand: Endorsements | undefined,
+    atHand: Endorsements,
   ): Promise<ReadonlyMap<string, Resolution>> {
     const { clock, endorsements: source } = this.#options;
     const deadline = new AbortController();
     const timer = clock.schedule(endorsementTimeoutMs, () => deadline.abort());
-    const options = { signal: deadline.signal, ...(atHand !== undefined && { atHand }) };
+    const options = { signal: deadline.signal, atHand };
     try {
       const entries = await Promise.all(
         tokens.map(async (token): Promise<readonly [string, Resolution][]> => {
@@ -161,7 +170,7 @@ export class Appraiser {
     resolutions: ReadonlyMap<string, Resolution>,
     { serviceKeys }: ServiceKeyResolution,
   ): Promise<ParticipantAppraisal> {
-    const { policy, simulatedRoots, signer, clock } = this.#options;
+    const { policy, simulatedRoots, signer, clock, trustBundle } = this.#options;
     return appraiseParticipant({
       tokens,
       identity: { trustDomain: signer.trustDomain, ...participant },
@@ -172,6 +181,7 @@ export class Appraiser {
       endorsements: mergeEndorsements(...[...resolutions.values()].map(({ endorsements }) => endorsements)),
       simulatedRoots,
       serviceKeys,
+      trustBundle: trustBundle(),
       at: clock.now(),
       verifiers: this.#verifiers,
     });

@@ -9,6 +9,7 @@ import { deleteExpiredCertificates, insertCertificate } from '../store/certifica
 import type { AuthorityRow } from '../store/schema.js';
 import type { Store, Transaction } from '../store/store.js';
 import { issueCertificate } from './issue.js';
+import { issueKeyCertificate } from './issue-key-certificate.js';
 import { createRoot, destroyRootKey, openRoot, type Root } from './root.js';
 
 /** How long an expired certificate stays on record, for its holder to learn that it expired, ms. */
@@ -19,6 +20,14 @@ export interface Certificate {
   /** DER, the leaf first, without the root. */
   readonly chain: readonly Uint8Array[];
   readonly notAfter: Date;
+}
+
+/** The certificate of a TPM's attestation key. */
+export interface KeyCertificate {
+  readonly der: Uint8Array;
+  readonly notAfter: Date;
+  /** The number of the CA that issued it. */
+  readonly authority: number;
 }
 
 /** The federation's CAs: one issues, all that are trusted are in the bundle. It follows a rotation by {@link refresh}. */
@@ -47,6 +56,18 @@ export interface CertificateAuthority {
     lifetimeMs: number,
     hosts?: readonly string[],
   ): Promise<Certificate>;
+  /**
+   * Issues a certificate for the attestation key (SubjectPublicKeyInfo, DER) that a site has proven to be in the TPM with
+   * this endorsement key. It is accepted nowhere but as an endorsement.
+   */
+  certifyKey(
+    subject: {
+      readonly participant: string;
+      readonly publicKey: Uint8Array;
+      readonly ekFingerprint: string;
+    },
+    lifetimeMs: number,
+  ): Promise<KeyCertificate>;
 }
 
 interface Trusted {
@@ -117,6 +138,15 @@ export async function openAuthority(
         authority: active.number,
       });
       return { chain: [issued.der], notAfter };
+    },
+    async certifyKey({ participant, publicKey, ekFingerprint }, lifetimeMs) {
+      const { active } = now;
+      const issuedAt = clock.now();
+      const notAfter = wholeSecond(Math.min(issuedAt.getTime() + lifetimeMs, active.notAfter.getTime()));
+      const identity = { trustDomain, role: 'site', name: participant } as const;
+      const subject = { identity, publicKey, ekFingerprint };
+      const der = await issueKeyCertificate(active, subject, { issuedAt, notAfter });
+      return { der, notAfter, authority: active.number };
     },
   };
 }

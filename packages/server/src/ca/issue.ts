@@ -3,9 +3,10 @@ import { isIP } from 'node:net';
 import { x509 } from '@muster/shared/pki/x509.js';
 import { formatSpiffeId, type Identity, type Role } from '@muster/shared/spiffe.js';
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+/** The algorithm of the federation's CAs. */
+export const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 /** How far certificates are back-dated, so that a peer whose clock is behind accepts them, ms. */
-const backdatedMs = 5 * 60_000;
+export const backdatedMs = 5 * 60_000;
 const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
 
 /** What a certificate says. */
@@ -107,7 +108,7 @@ export async function issueRoot(
 }
 
 /** 127 random bits, positive (RFC 5280, section 4.1.2.2). */
-function newSerial(): string {
+export function newSerial(): string {
   const bytes = randomBytes(16);
   bytes.writeUInt8((bytes.readUInt8(0) & 0x7f) | 0x40, 0);
   return bytes.toString('hex');
@@ -117,7 +118,8 @@ function purposes(role: Role): string[] {
   return role === 'server' ? [serverAuth, clientAuth] : [clientAuth];
 }
 
-function signingKey(key: KeyObject): Promise<webcrypto.CryptoKey> {
+/** A private key for the X.509 library. */
+export function signingKey(key: KeyObject): Promise<webcrypto.CryptoKey> {
   const der = key.export({ format: 'der', type: 'pkcs8' });
   return webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
 }

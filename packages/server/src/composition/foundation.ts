@@ -2,6 +2,7 @@ import type { Clock } from '@muster/shared/clock.js';
 import type { EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
+import { Activations } from '../activation/activations.js';
 import { auditLog } from '../audit/log.js';
 import { openAuthority, type CertificateAuthority } from '../ca/authority.js';
 import { advertisedHosts } from '../ca/credential.js';
@@ -33,6 +34,7 @@ export interface Foundation extends Environment {
   readonly certificate: ServerCertificate;
   readonly audit: Audit;
   readonly registry: ParticipantRegistry;
+  readonly activations: Activations;
   readonly observations: Observations;
 }
 
@@ -59,6 +61,7 @@ export async function openFoundation(config: ServerConfig, environment: Environm
       certificate: await certifyServer({ store, ca, name, hosts, clock, logger }),
       audit: auditLog(clock),
       registry: await ParticipantRegistry.load(store, { clock, policy }),
+      activations: await Activations.load({ store, ca, clock }),
       observations: newObservations(),
     };
   } catch (error) {

@@ -18,7 +18,7 @@ export function composeServices(
   { admission, shutdown }: JobParts,
   hub: SessionHub,
 ): Services {
-  const { config, identity, store, ca, signer, registry, audit, clock, logger } = foundation;
+  const { config, identity, store, ca, signer, registry, activations, audit, clock, logger } = foundation;
   const { policy, name: serverName, session } = config;
   const { trustDomain } = identity;
   const certificateLifetimeMs = config.certificates.site_lifetime;
@@ -29,11 +29,15 @@ export function composeServices(
     trustDomain,
     jobsOf: (name) => admission.siteEvents.permitsOf(name).map(({ jobId }) => jobId),
   });
+  registry.watch((name, participant) => {
+    if (participant === undefined) activations.forget(name);
+  });
   const enrollment = new Enrollment({
     store,
     ca,
     registry,
     challenges,
+    activations,
     appraiser,
     audit,
     policy,

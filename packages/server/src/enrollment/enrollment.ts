@@ -4,10 +4,13 @@ import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import { openCertificateRequest } from '@muster/shared/pki/certificate-request.js';
 import { requiredNamespaces, ruleFor, type Policy } from '@muster/shared/policy/policy.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
+import type { Activations } from '../activation/activations.js';
+import type { Credential } from '../activation/make-credential.js';
+import { readTpmKey, type OfferedTpmKey, type TpmKey } from '../activation/tpm-key.js';
 import type { Appraiser, EvidenceDigests, Verdict } from '../attestation/appraisal.js';
 import type { Challenges, IssuedChallenge } from '../attestation/challenges.js';
 import type { Certificate, CertificateAuthority } from '../ca/authority.js';
-import type { Audit } from '../ports.js';
+import type { Audit, AuditEntry } from '../ports.js';
 import { RateLimiter } from '../middleware/rate-limit.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import { revokeCertificates } from '../store/certificates.js';
@@ -28,6 +31,7 @@ export interface EnrollmentOptions {
   readonly ca: CertificateAuthority;
   readonly registry: Pick<ParticipantRegistry, 'enroll' | 'setTokens'>;
   readonly challenges: Pick<Challenges, 'issue' | 'answer'>;
+  readonly activations: Pick<Activations, 'begin' | 'finish' | 'keep' | 'endorse'>;
   readonly appraiser: Pick<Appraiser, 'appraise'>;
   readonly audit: Audit;
   readonly policy: Policy;
@@ -37,6 +41,23 @@ export interface EnrollmentOptions {
   readonly certificateLifetimeMs: number;
   readonly logger: Logger;
   readonly clock: Clock;
+}
+
+/** A challenge, with the credential to open when a TPM's key was offered. */
+export interface EnrollmentChallenge extends IssuedChallenge {
+  readonly credential?: Credential;
+}
+
+/** What answers a challenge. */
+export interface EnrollmentAnswer {
+  readonly joinToken: string;
+  readonly challengeId: string;
+  /** PKCS #10, DER. */
+  readonly certificateRequest: Uint8Array;
+  /** Attestation tokens, compact JWS. */
+  readonly tokens: readonly string[];
+  /** What the TPM found in the credential; empty when there was none. */
+  readonly tpmSecret: Uint8Array;
 }
 
 /** An enrolled identity. */
@@ -58,30 +79,40 @@ export class Enrollment {
   }
 
   /**
-   * Opens an enrolment for a key (SubjectPublicKeyInfo, DER). The join token is checked and stays unused.
-   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED, RATE_LIMITED.
+   * Opens an enrolment for a key (SubjectPublicKeyInfo, DER), and the activation of a TPM's key where one is offered. The
+   * join token is checked and stays unused.
+   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED, RATE_LIMITED; those of {@link readTpmKey}.
    */
-  async challenge(joinToken: string, participant: string, publicKey: Uint8Array): Promise<IssuedChallenge> {
-    const { challenges, challengeTimeoutMs, logger } = this.#options;
+  async challenge(
+    joinToken: string,
+    participant: string,
+    publicKey: Uint8Array,
+    offered?: OfferedTpmKey,
+  ): Promise<EnrollmentChallenge> {
+    const { challenges, activations, challengeTimeoutMs, logger } = this.#options;
     const { row } = await this.#check(joinToken, publicKey);
     if (row.participant !== participant) throw refusal('JOIN_TOKEN_INVALID', { participant });
     const namespaces = this.#namespaces(participant);
+    const key = offered && (await this.#recorded(participant, async () => readTpmKey(offered)));
     const challenge = challenges.issue(participant, publicKey, namespaces, challengeTimeoutMs);
     logger.info('enrollment.challenged', { participant, namespaces });
-    return challenge;
+    return key === undefined
+      ? challenge
+      : { ...challenge, credential: activations.begin(challenge, participant, key) };
   }
 
   /**
-   * Completes an enrolment. Errors: JOIN_TOKEN_*, CERTIFICATE_REQUEST_INVALID, CHALLENGE_*, TOKEN_REPLAYED, the reasons of
-   * the appraisal, ATTESTATION_DEFERRED with the delay after which to try again.
+   * Completes an enrolment. Errors: JOIN_TOKEN_*, CERTIFICATE_REQUEST_INVALID, CHALLENGE_*, TOKEN_REPLAYED, TPM_CREDENTIAL,
+   * the reasons of the appraisal, ATTESTATION_DEFERRED with the delay after which to try again.
    */
-  async enroll(
-    joinToken: string,
-    challengeId: string,
-    certificateRequest: Uint8Array,
-    tokens: readonly string[],
-  ): Promise<Enrolled> {
-    const { challenges, appraiser, logger } = this.#options;
+  async enroll({
+    joinToken,
+    challengeId,
+    certificateRequest,
+    tokens,
+    tpmSecret,
+  }: EnrollmentAnswer): Promise<Enrolled> {
+    const { challenges, activations, appraiser, logger } = this.#options;
     const publicKey = openCertificateRequest(certificateRequest);
     const { row, use } = await this.#check(joinToken, publicKey);
     const { participant } = row;
@@ -89,14 +120,19 @@ export class Enrollment {
 
     this.#namespaces(participant);
     const nonce = challenges.answer(participant, publicKey, challengeId);
+    const key = await this.#recorded(participant, async () =>
+      activations.finish(participant, challengeId, tpmSecret),
+    );
     const verdict = await appraiser.appraise({
       participant: { name: participant, role: 'site' },
       publicKey,
       tokens,
       nonce,
+      ...(key !== undefined && { atHand: await activations.endorse(participant, key) }),
     });
     if (verdict.outcome !== 'accepted') return this.#refuse(participant, verdict);
-    const enrolled = await this.#complete(row.hash, participant, publicKey, verdict.tokens);
+    const proven = { publicKey, tokens: verdict.tokens, key };
+    const enrolled = await this.#complete(row.hash, participant, proven);
     logger.info('enrollment.completed', { participant, not_after: enrolled.certificate.notAfter });
     return enrolled;
   }
@@ -115,19 +151,24 @@ export class Enrollment {
     }
   }
 
+  /** Does a step whose refusal is worth a record. */
+  async #recorded<T>(participant: string, step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      if (error instanceof MusterError) await this.#recordRefusal(participant, error);
+      throw error;
+    }
+  }
+
   #namespaces(name: string): readonly string[] {
     const rule = ruleFor(this.#options.policy, { role: 'site', name });
     if (rule === undefined) throw refusal('POLICY_PARTICIPANT_UNLISTED', { participant: name });
     return requiredNamespaces(rule);
   }
 
-  #complete(
-    tokenHash: string,
-    participant: string,
-    publicKey: Uint8Array,
-    tokens: Extract<Verdict, { outcome: 'accepted' }>['tokens'],
-  ): Promise<Enrolled> {
-    const { store, registry, clock } = this.#options;
+  #complete(tokenHash: string, participant: string, { publicKey, tokens, key }: Proven): Promise<Enrolled> {
+    const { store, registry, activations, clock } = this.#options;
     return store.transaction(async (tx) => {
       if (!(await markJoinTokenUsed(tx, tokenHash, keyHash(publicKey), clock.now()))) {
         throw refusal('JOIN_TOKEN_USED', { participant });
@@ -135,9 +176,13 @@ export class Enrollment {
       await deleteUnusedRejoinTokens(tx, participant);
       await revokeCertificates(tx, { role: 'site', name: participant }, clock.now().getTime());
       await registry.enroll(tx, participant, publicKey);
+      await activations.keep(tx, participant, key);
       await registry.setTokens(tx, participant, tokens, []);
       const digests = tokens.map(({ namespace, evidenceDigest }) => [namespace, evidenceDigest]);
-      await this.#append(tx, participant, 'done', [], Object.fromEntries(digests) as EvidenceDigests);
+      await this.#append(tx, participant, 'done', [], {
+        evidence: Object.fromEntries(digests) as EvidenceDigests,
+        ...(key !== undefined && { comment: describe(key) }),
+      });
       return this.#certify(tx, participant, publicKey);
     });
   }
@@ -168,7 +213,9 @@ export class Enrollment {
   async #recordRefusal(participant: string, error: MusterError, evidence?: EvidenceDigests): Promise<void> {
     const { store, logger } = this.#options;
     logger.warn('enrollment.refused', { participant, ...errorFields(error) });
-    await store.transaction((tx) => this.#append(tx, participant, 'refused', error.reasons, evidence));
+    await store.transaction((tx) =>
+      this.#append(tx, participant, 'refused', error.reasons, evidence && { evidence }),
+    );
   }
 
   #append(
@@ -176,7 +223,7 @@ export class Enrollment {
     participant: string,
     decision: 'done' | 'refused',
     reasons: MusterError['reasons'] | [],
-    evidence?: EvidenceDigests,
+    detail: Pick<AuditEntry, 'evidence' | 'comment'> = {},
   ): Promise<void> {
     const { audit, ca } = this.#options;
     return audit.append(tx, {
@@ -185,7 +232,19 @@ export class Enrollment {
       subject: participant,
       decision,
       reasons,
-      ...(evidence !== undefined && { evidence }),
+      ...detail,
     });
   }
+}
+
+/** What an accepted enrolment rests on. */
+interface Proven {
+  readonly publicKey: Uint8Array;
+  readonly tokens: Extract<Verdict, { outcome: 'accepted' }>['tokens'];
+  readonly key: TpmKey | undefined;
+}
+
+/** What credential activation has shown, for the record. */
+function describe({ name, ekFingerprint }: TpmKey): string {
+  return `TPM key ${Buffer.from(name).toString('hex')} beside endorsement key ${ekFingerprint}`;
 }

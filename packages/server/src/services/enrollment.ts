@@ -15,32 +15,38 @@ const maxTokens = 16;
 /** muster.v1.EnrollmentService. */
 export function enrollmentService(enrollment: Enrollment, ca: CertificateAuthority): EnrollmentServiceServer {
   return {
-    createChallenge: unary(async ({ joinToken, participant, publicKey }) => {
+    createChallenge: unary(async ({ joinToken, participant, publicKey, tpmKey }) => {
       requireName(participant, 'participant');
-      const { id, nonce, namespaces, deadline } = await enrollment.challenge(
+      const { id, nonce, namespaces, deadline, credential } = await enrollment.challenge(
         requireJoinToken(joinToken),
         participant,
         requirePublicKey(publicKey),
+        tpmKey,
       );
       return {
         challenge: { id, nonce: Buffer.from(nonce), namespaces: [...namespaces], deadline },
         trustDomain: ca.trustDomain,
         audience: registryAudience(ca.trustDomain),
+        tpmCredential: credential && {
+          credentialBlob: Buffer.from(credential.blob),
+          encryptedSecret: Buffer.from(credential.encryptedSecret),
+        },
       };
     }),
-    enroll: unary(async ({ challengeId, joinToken, certificateRequest, tokens }) => {
+    enroll: unary(async ({ challengeId, joinToken, certificateRequest, tokens, tpmSecret }) => {
       if (tokens.length > maxTokens) {
         throw refusal('ARGUMENT_INVALID', {
           message: `There are more than ${maxTokens} tokens.`,
           path: 'tokens',
         });
       }
-      const { certificate, rejoinToken } = await enrollment.enroll(
-        requireJoinToken(joinToken),
+      const { certificate, rejoinToken } = await enrollment.enroll({
+        joinToken: requireJoinToken(joinToken),
         challengeId,
         certificateRequest,
-        tokens.map(({ jws }) => jws),
-      );
+        tokens: tokens.map(({ jws }) => jws),
+        tpmSecret,
+      });
       return {
         certificateChain: certificate.chain.map((der) => Buffer.from(der)),
         trustBundle: ca.bundle.map((der) => Buffer.from(der)),

@@ -99,9 +99,9 @@ export async function takeSequenceNumbers(
   return new Map(rows.map(({ name, last_seq }) => [name, last_seq]));
 }
 
-/** Deletes a participant with its tokens, commands and unused join tokens, and revokes its certificates. */
+/** Deletes a participant with its tokens, proven keys, commands and unused join tokens, and revokes its certificates. */
 export async function deleteParticipant(tx: Transaction, name: string, at: number): Promise<boolean> {
-  for (const table of ['tokens', 'commands', 'join_tokens'] as const) {
+  for (const table of ['tokens', 'tpm_keys', 'commands', 'join_tokens'] as const) {
     await tx.deleteFrom(table).where('participant', '=', name).execute();
   }
   await revokeCertificates(tx, { role: 'site', name }, at);

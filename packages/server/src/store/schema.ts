@@ -68,6 +68,15 @@ export interface JoinTokenRow {
   used_by: string | null;
 }
 
+/** The key of a TPM that a participant has proven to hold: an attestation key beside an endorsement key. */
+export interface TpmKeyRow {
+  participant: string;
+  /** TPM2B_PUBLIC, base64. */
+  attestation_key: string;
+  /** The endorsement key's certificate and those of its issuers, a list of DER in base64. */
+  endorsement_certificates: JsonText;
+}
+
 /** A verified token: one per participant and namespace. */
 export interface TokenRow {
   participant: string;
@@ -133,6 +142,7 @@ export interface Schema {
   authorities: AuthorityRow;
   certificates: CertificateRow;
   join_tokens: JoinTokenRow;
+  tpm_keys: TpmKeyRow;
   tokens: TokenRow;
   jobs: JobRow;
   commands: CommandRow;

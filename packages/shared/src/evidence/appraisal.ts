@@ -35,7 +35,7 @@ export interface EndorsementDocument {
 
 /** One endorsement that a verifier wants, named by the path at its vendor's service. */
 export interface EndorsementQuery {
-  readonly vendor: 'amd' | 'intel' | 'nvidia';
+  readonly vendor: 'amd' | 'intel' | 'nvidia' | 'tpm';
   readonly kind: 'certificates' | 'crl' | EndorsementDocument['kind'];
   /** Path and query below the vendor's service, for example `vcek/v1/Milan/crl`. */
   readonly path: string;
@@ -58,6 +58,14 @@ export interface ServiceKeys {
   readonly keys: JSONWebKeySet;
 }
 
+/** The federation of a verifier, whose CA vouches for what was proven to its server alone. */
+export interface FederationContext {
+  /** The SPIFFE id of the participant whose evidence is appraised. */
+  readonly participant: string;
+  /** The certificates of the federation's CAs, DER. */
+  readonly roots: readonly Uint8Array[];
+}
+
 /** Everything that an appraisal depends on. */
 export interface AppraisalInput<Policy> {
   readonly evidence: Evidence;
@@ -77,6 +85,8 @@ export interface AppraisalInput<Policy> {
   readonly simulatedRoots: readonly SimulatedRoot[];
   /** Keys of attestation services, beside those that the policy pins. */
   readonly serviceKeys?: readonly ServiceKeys[];
+  /** Absent where the verifier is of no federation (offline verification). */
+  readonly federation?: FederationContext;
 }
 
 /** The result of an appraisal. */

@@ -58,6 +58,16 @@ const keyUsageOid = '2.5.29.15';
 const ecdsaSha256Oid = '1.2.840.10045.4.3.2';
 const ecdsaSha384Oid = '1.2.840.10045.4.3.3';
 const rsaPssOid = '1.2.840.113549.1.1.10';
+/** RSASSA-PKCS1-v1_5 and ECDSA with SHA-2, by object identifier (RFC 4055, section 5; RFC 5758, section 3.2). */
+const sha2Signatures: Readonly<Record<string, { readonly type: 'rsa' | 'ec'; readonly hash: string }>> = {
+  '1.2.840.113549.1.1.11': { type: 'rsa', hash: 'sha256' },
+  '1.2.840.113549.1.1.12': { type: 'rsa', hash: 'sha384' },
+  '1.2.840.113549.1.1.13': { type: 'rsa', hash: 'sha512' },
+  [ecdsaSha256Oid]: { type: 'ec', hash: 'sha256' },
+  [ecdsaSha384Oid]: { type: 'ec', hash: 'sha384' },
+  '1.2.840.10045.4.3.4': { type: 'ec', hash: 'sha512' },
+};
+const minimumRsaBits = 2048;
 
 /** Reads a DER certificate; undefined when it is anything else, has trailing bytes or repeats an extension. */
 export const parseCertificate = remembered(readCertificate, 4096);
@@ -159,6 +169,17 @@ export function isSignedByP256(signed: SignedData, key: KeyObject): boolean {
 export function isSignedByP384(signed: SignedData, key: KeyObject): boolean {
   if (signed.algorithm !== ecdsaSha384Oid || !isP384(key)) return false;
   return holds(signed, key, () => verify('sha384', signed.data, key, signed.signature));
+}
+
+/** Whether a signature is RSASSA-PKCS1-v1_5 or ECDSA with SHA-2 by this key; RSA counts from 2048 bits on. */
+export function isSignedBySha2(signed: SignedData, key: KeyObject): boolean {
+  const scheme = sha2Signatures[signed.algorithm];
+  if (scheme === undefined || scheme.type !== key.asymmetricKeyType) return false;
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? minimumRsaBits;
+  return (
+    bits >= minimumRsaBits &&
+    holds(signed, key, () => verify(scheme.hash, signed.data, key, signed.signature))
+  );
 }
 
 /** Whether a key is on the curve P-256. */

@@ -31,6 +31,8 @@ export interface ParticipantAppraisalInput {
   readonly simulatedRoots: readonly SimulatedRoot[];
   /** Keys of attestation services that this verifier fetched itself. */
   readonly serviceKeys?: readonly ServiceKeys[];
+  /** The certificates of the federation's CAs, DER. */
+  readonly trustBundle?: readonly Uint8Array[];
   readonly at: Date;
   /** The verifiers to appraise with; every one of this release unless a test brings its own. */
   readonly verifiers?: readonly EvidenceVerifier[];
@@ -144,7 +146,7 @@ async function appraise(
 ): Promise<Appraisal> {
   const { namespace } = verifier;
   const { nonce, publicKey, identity, evidence } = claims;
-  const { endorsements, policy, at, simulatedRoots, serviceKeys = [] } = input;
+  const { endorsements, policy, at, simulatedRoots, serviceKeys = [], trustBundle = [] } = input;
   try {
     const appraisal = await verifier.appraise({
       evidence,
@@ -155,6 +157,7 @@ async function appraise(
       at,
       simulatedRoots,
       serviceKeys,
+      federation: { participant: formatSpiffeId(input.identity), roots: trustBundle },
     });
     return applyRules(policy.rules, appraisal, input.identity).appraisal;
   } catch {

@@ -1,7 +1,7 @@
 import type { EndorsementQuery } from '../../evidence/appraisal.js';
 import type { Reason } from '../../reasons.js';
 import { amdCheck } from './amd.js';
-import type { Answer, AnswerCheck, CheckOptions } from './answer.js';
+import { untrusted, type Answer, type AnswerCheck, type CheckOptions } from './answer.js';
 import { intelCheck } from './intel.js';
 import { nvidiaCheck } from './nvidia.js';
 
@@ -12,7 +12,12 @@ export interface CheckedAnswer extends Answer {
 
 const checks: Readonly<
   Record<EndorsementQuery['vendor'], (answers: readonly Answer[], options: CheckOptions) => AnswerCheck>
-> = { amd: amdCheck, intel: intelCheck, nvidia: nvidiaCheck };
+> = {
+  amd: amdCheck,
+  intel: intelCheck,
+  nvidia: nvidiaCheck,
+  tpm: () => (answer) => untrusted(answer, 'which CAs certify TPMs is a matter of policies'),
+};
 
 /**
  * Checks answers as far as they verify one another, without evidence: chains up to pinned roots, signatures and dates.

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier, Json } from '../appraisal.js';
 import { answers } from '../nonce.js';
+import { checkActivation, type ActivationOutcome } from './activation.js';
+import { ekCrlQueries } from './ek-revocation.js';
 import { parseAttestationKey, parseEvidence, type AttestationKey } from './evidence.js';
 import {
   checkReferences,
@@ -29,7 +31,7 @@ const requiredAttributes: readonly TpmAttribute[] = [
 export const tpmVerifier: EvidenceVerifier<TpmPolicy, Appraisal> = {
   namespace,
   policySchema: tpmPolicySchema,
-  endorsementQueries: () => [],
+  endorsementQueries: (_evidence, atHand) => ekCrlQueries(atHand),
   appraise,
 };
 
@@ -68,8 +70,10 @@ function readSigned(bytes: Uint8Array): SignedQuote | Reason {
   return values !== undefined && 'code' in values ? values : { quote, key, values };
 }
 
-function judge({ quote, key, values }: SignedQuote, { policy, reportData }: Input): Appraisal {
-  const keyFailures = [checkAttributes(key), checkProven(key, policy)].flatMap((found) => found ?? []);
+function judge({ quote, key, values }: SignedQuote, input: Input): Appraisal {
+  const { policy, reportData } = input;
+  const proof = isPinned(key, policy) ? pinned : checkActivation(fingerprintOf(key), input);
+  const keyFailures = [...[checkAttributes(key)].flatMap((found) => found ?? []), ...proof.reasons];
   const nonceFailure = checkNonce(quote, reportData);
   const stateFailures = [
     checkSelection(quote.selection, policy) ?? [],
@@ -84,19 +88,21 @@ function judge({ quote, key, values }: SignedQuote, { policy, reportData }: Inpu
     claims: {
       quote_signature: 'holds',
       ...keyClaims(key),
-      ak_proven: checkProven(key, policy) === undefined,
+      ak_proven: proof.reasons.length === 0,
+      ...proof.claims,
       ...quoteClaims(quote, values),
     },
     unchecked: [
       ...(reportData === undefined ? ['report_data'] : []),
       ...(policy.pcr_selection === undefined ? ['pcr_selection'] : []),
       ...(values === undefined ? ['pcr_values'] : []),
+      ...proof.unchecked,
     ],
     trustworthiness: {
       'instance-identity': keyFailures.length > 0 || nonceFailure !== undefined ? 96 : 2,
       executables: stateFailures.length > 0 ? 96 : hasReferences(policy) ? 2 : 0,
     },
-    simulated: false,
+    simulated: proof.simulated,
   };
 }
 
@@ -108,7 +114,7 @@ export function checkNonce({ extraData }: TpmQuote, reportData: Uint8Array | und
 }
 
 /** A restricted key signs only what the TPM itself made, so that its quotes cannot be invented. */
-function checkAttributes({ attributes }: AttestationKey): Reason | undefined {
+export function checkAttributes({ attributes }: Pick<AttestationKey, 'attributes'>): Reason | undefined {
   if (attributes === undefined) return undefined;
   const isFit =
     requiredAttributes.every((attribute) => attributes.includes(attribute)) &&
@@ -116,11 +122,12 @@ function checkAttributes({ attributes }: AttestationKey): Reason | undefined {
   return isFit ? undefined : reason('TPM_AK_ATTRIBUTES');
 }
 
-function checkProven(key: AttestationKey, { trusted_aks }: TpmPolicy): Reason | undefined {
+/** The proof of a key that whoever wrote the policy vouches for. */
+const pinned: ActivationOutcome = { reasons: [], claims: {}, unchecked: [], simulated: false };
+
+function isPinned(key: AttestationKey, { trusted_aks }: TpmPolicy): boolean {
   const identities = [fingerprintOf(key), ...(key.name === undefined ? [] : [hex(key.name)])];
-  return identities.some((identity) => trusted_aks.includes(identity))
-    ? undefined
-    : reason('TPM_AK_UNPROVEN');
+  return identities.some((identity) => trusted_aks.includes(identity));
 }
 
 function keyClaims(key: AttestationKey): { readonly [key: string]: Json } {

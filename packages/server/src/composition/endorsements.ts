@@ -3,6 +3,7 @@ import { cached, type EndorsementCache } from '@muster/shared/endorsements/cache
 import { diskShelf } from '@muster/shared/endorsements/disk-shelf.js';
 import { jwksCache, type JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
+import { recent } from '@muster/shared/endorsements/recent.js';
 import { endorsementSource, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
 import { vendorServices } from '@muster/shared/endorsements/vendor-services.js';
 import { errorFields } from '@muster/shared/logging/logger.js';
@@ -21,7 +22,8 @@ export interface EndorsementParts {
 /** Composes the offline directory, which is asked first, and the services behind their caches. */
 export function composeEndorsements({ config, clock, logger, observations }: Foundation): EndorsementParts {
   const { offline_directory, online, amd_url, intel_url, nvidia_url } = config.endorsements;
-  const directories = offline_directory === undefined ? [] : [offlineDirectory(offline_directory)];
+  const directories =
+    offline_directory === undefined ? [] : [recent(offlineDirectory(offline_directory), { clock })];
   if (!online) return { source: endorsementSource(directories) };
   const shelf = diskShelf(join(config.data_directory, shelfName), {
     clock,

@@ -40,11 +40,13 @@ export function createLogger(component: string, options: LogOptions): Logger {
     format: format.combine(redact(), format.timestamp(), options.format === 'json' ? format.json() : line),
     transports: [new transports.Console({ stderrLevels: ['debug', 'info', 'warn', 'error'] })],
   });
-  const write =
-    (level: LogOptions['level']) =>
-    (event: LogEvent, fields: LogFields = {}): void => {
+  const write = (level: LogOptions['level']): Logger['info'] => {
+    // Winston would format a line before its transport leaves it out.
+    if (!winston.isLevelEnabled(level)) return () => undefined;
+    return (event, fields = {}) => {
       winston.log({ level, message: event, event, ...fields });
     };
+  };
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }
 

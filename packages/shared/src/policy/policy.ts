@@ -3,6 +3,7 @@ import { duration } from '../config/duration.js';
 import { loadYaml } from '../config/load.js';
 import type { EvidenceVerifier } from '../evidence/appraisal.js';
 import { verifierOf, verifiers } from '../evidence/verifiers.js';
+import { memoized, perObject } from '../memo.js';
 import { customRulesSchema } from './custom-rules.js';
 import { responsesSchema } from './responses.js';
 
@@ -104,7 +105,7 @@ export function namespacePolicy(
   { namespace, policySchema }: EvidenceVerifier,
 ): unknown {
   const part = { rule: ownPart(rule, namespace), file: policy.namespaces[namespace], default: undefined };
-  return part[policySource(policy, rule, namespace)] ?? policySchema.parse({});
+  return part[policySource(policy, rule, namespace)] ?? defaultPolicy(policySchema);
 }
 
 /**
@@ -124,7 +125,13 @@ function ownPart(rule: Rule | undefined, namespace: string): unknown {
   return rule !== undefined && 'require' in rule ? rule.namespaces?.[namespace] : undefined;
 }
 
+const defaultPolicy = perObject((schema: EvidenceVerifier['policySchema']) => schema.parse({}));
+
 function matches(glob: string, name: string): boolean {
-  const source = glob.split('*').join('.*');
-  return new RegExp(`^${source}$`).test(name);
+  return patternOf(glob).test(name);
 }
+
+const patternOf = memoized((glob: string) => new RegExp(`^${glob.split('*').join('.*')}$`), {
+  keyOf: (glob) => glob,
+  maxEntries: 1024,
+});

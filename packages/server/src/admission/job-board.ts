@@ -3,6 +3,7 @@ import { refusal } from '@muster/shared/errors.js';
 import type { Logger } from '@muster/shared/logging/logger.js';
 import type { Audit, Commands, Registry } from '../ports.js';
 import { afterCommit, atCommit } from '../store/after-commit.js';
+import { Batches } from '../store/batches.js';
 import {
   insertJob,
   isActive,
@@ -41,6 +42,13 @@ export interface ApplyOptions {
   readonly condition?: (tx: Transaction) => Promise<void>;
 }
 
+/** An event to apply. */
+interface Application extends ApplyOptions {
+  readonly event: JobEvent | ((state: JobState) => JobEvent | undefined);
+  /** The SPIFFE id of who caused it. */
+  readonly actor: string;
+}
+
 type JobListener = (record: JobRecord) => void;
 type EffectListener = (state: JobState, effect: JobEffect) => void;
 
@@ -53,11 +61,16 @@ export class JobBoard {
   readonly #listeners = new Set<JobListener>();
   readonly #options: JobBoardOptions;
   readonly #onEffect: EffectListener;
+  /** All sites of a job answer at about the same time. */
+  readonly #applications: Batches<Application, JobRecord>;
 
   /** `onEffect` is called after the commit with every effect that is not a command or an audit record. */
   constructor(options: JobBoardOptions, onEffect: EffectListener) {
     this.#options = options;
     this.#onEffect = onEffect;
+    this.#applications = new Batches(options.store, (tx, jobId, applications) =>
+      this.#applyAll(tx, jobId, applications),
+    );
   }
 
   /** Loads the active jobs. To be called once, before anything else. */
@@ -98,9 +111,13 @@ export class JobBoard {
         decision: 'done',
         reasons: [],
       });
-      if (first !== undefined) return this.#decide(tx, inserted, first, actor);
-      this.#publish(tx, inserted);
-      return inserted;
+      if (first === undefined) {
+        this.#publish(tx, inserted);
+        return inserted;
+      }
+      const record = await this.#decide(tx, inserted, first, actor);
+      await updateJob(tx, record.state, record.updatedAt);
+      return record;
     });
   }
 
@@ -109,20 +126,35 @@ export class JobBoard {
    * undefined for none; what it throws is thrown on. `actor` is the SPIFFE id of who caused it.
    * Errors: JOB_UNKNOWN, STORE_*, those of the condition.
    */
-  async apply(
+  apply(
     jobId: string,
-    event: JobEvent | ((state: JobState) => JobEvent | undefined),
+    event: Application['event'],
     actor: string,
-    { comment, condition }: ApplyOptions = {},
+    options: ApplyOptions = {},
   ): Promise<JobRecord> {
-    return this.#options.store.transaction(async (tx) => {
-      await condition?.(tx);
-      const record = await existing(tx, jobId);
-      const decided = typeof event === 'function' ? event(record.state) : event;
-      return decided === undefined ? record : this.#decide(tx, record, decided, actor, comment);
-    });
+    return this.#applications.add(jobId, { ...options, event, actor });
   }
 
+  /** Decides events one after the other, each on the state that the one before it left. */
+  async #applyAll(
+    tx: Transaction,
+    jobId: string,
+    applications: readonly Application[],
+  ): Promise<readonly JobRecord[]> {
+    for (const { condition } of applications) await condition?.(tx);
+    const before = await existing(tx, jobId);
+    const records: JobRecord[] = [];
+    for (const { event, actor, comment } of applications) {
+      const record = records.at(-1) ?? before;
+      const decided = typeof event === 'function' ? event(record.state) : event;
+      records.push(decided === undefined ? record : await this.#decide(tx, record, decided, actor, comment));
+    }
+    const after = records.at(-1) ?? before;
+    if (after.state !== before.state) await updateJob(tx, after.state, after.updatedAt);
+    return records;
+  }
+
+  /** Decides an event and carries out what follows; the caller stores the job. */
   async #decide(
     tx: Transaction,
     record: JobRecord,
@@ -134,10 +166,10 @@ export class JobBoard {
     const { state, effects } = decision;
     const changed = state !== record.state;
     const next = changed ? { ...record, state, updatedAt: this.#options.clock.now() } : record;
-    if (changed) await updateJob(tx, state, next.updatedAt);
-    for (const group of grouped(effects)) await this.#carryOut(tx, state, group, actor, comment);
+    const groups = grouped(effects);
+    for (const group of groups) await this.#carryOut(tx, state, group, actor, comment);
     if (changed) this.#publish(tx, next);
-    const told = grouped(effects).flatMap(({ participants }) => participants);
+    const told = groups.flatMap(({ participants }) => participants);
     afterCommit(tx, () => {
       if (told.length > 0) this.#options.commands.flush(told);
       for (const effect of effects) this.#onEffect(state, effect);
@@ -224,8 +256,8 @@ function grouped(effects: readonly JobEffect[]): readonly EffectGroup[] {
   const groups = new Map<unknown, { readonly effect: JobEffect; readonly participants: string[] }>();
   for (const effect of effects) {
     if (effect.type === 'permit_job' || effect.type === 'stop_job') {
-      const { participant, ...content } = effect;
-      const key = JSON.stringify(content);
+      const { participant } = effect;
+      const key = contentOf(effect);
       const group = groups.get(key);
       if (group === undefined) groups.set(key, { effect, participants: [participant] });
       else group.participants.push(participant);
@@ -235,4 +267,9 @@ function grouped(effects: readonly JobEffect[]): readonly EffectGroup[] {
     }
   }
   return [...groups.values()];
+}
+
+/** What a command says beside the participant; a permit names its job and generation. */
+function contentOf(effect: Extract<JobEffect, { type: 'permit_job' | 'stop_job' }>): string {
+  return effect.type === 'permit_job' ? effect.permit : JSON.stringify([effect.generation, effect.reasons]);
 }

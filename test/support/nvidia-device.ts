@@ -155,6 +155,36 @@ export function spdmReport(device: SimulatedGpu, options: ReportOptions = {}): U
   return Buffer.concat([signed, sign('sha384', signed, { key, dsaEncoding: 'ieee-p1363' })]);
 }
 
+/** The firmware of a simulated switch. */
+export const switchVersion = '96.10.55.00.01';
+
+/** Makes and signs the report of a switch (LS10): 31 measurements, no driver, no firmware identifier. */
+export function switchReport(
+  device: SimulatedGpu,
+  links: { readonly own: string; readonly gpus: readonly string[] },
+  options: ReportOptions = {},
+): Uint8Array {
+  const hex = (...texts: readonly string[]): Buffer => Buffer.from(texts.join(''), 'hex');
+  const ports = Buffer.alloc(64, 0xff);
+  return spdmReport(device, {
+    blocks: range(0, 30).map((index) => [index + 1, measurementOf(index)] as const),
+    ...options,
+    opaque: {
+      ...Object.fromEntries([3, 11, 15, 17, 18, 20, 21].map((type) => [type, null])),
+      6: text(switchVersion),
+      22: hex(links.own),
+      26: Buffer.concat([Buffer.concat([hex(...links.gpus), Buffer.alloc(64)]).subarray(0, 64), ports]),
+      ...options.opaque,
+    },
+  });
+}
+
+/** The opaque field by which a GPU names the switches that it is linked to, and links that are not used. */
+export function switchesOfGpu(...pdis: readonly string[]): ReportOptions {
+  const names = pdis.map((pdi) => Buffer.from(Buffer.from(pdi, 'hex').toReversed()));
+  return { opaque: { 22: Buffer.concat([...names, ...names, Buffer.alloc(8)]) } };
+}
+
 function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16LE(value);

@@ -93,11 +93,12 @@ export function parseTime(text: string): Date {
 
 /**
  * Reads a policy file, whole or the namespace's part alone. Unlike the server this command takes revocation lists as
- * optional unless the file demands them: an auditor often has none. Errors: FILE_UNREADABLE, POLICY_INVALID.
+ * optional unless the file demands them: an auditor often has none. Nor does it expect a machine with its GPUs: the
+ * evidence may be of switches alone. Errors: FILE_UNREADABLE, POLICY_INVALID.
  */
 export function readPolicy(verifier: EvidenceVerifier, file: string | undefined): unknown {
   const part = z.preprocess(
-    (value) => (isRecord(value) ? { revocation: 'optional', ...value } : value),
+    (value) => (isRecord(value) ? { ...auditorDefaults(verifier), ...value } : value),
     verifier.policySchema,
   );
   if (file === undefined) return part.parse({});
@@ -108,6 +109,10 @@ export function readPolicy(verifier: EvidenceVerifier, file: string | undefined)
   const { namespace } = verifier;
   const whole = z.looseObject({ namespaces: z.looseObject({ [namespace]: part.prefault({}) }) });
   return validate(document, whole, 'POLICY_INVALID', file).namespaces[namespace];
+}
+
+function auditorDefaults({ namespace }: EvidenceVerifier): object {
+  return { revocation: 'optional', ...(namespace === 'x-nv-gpu' && { gpus: {} }) };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -80,25 +80,6 @@ describe('a genuine GPU', () => {
     expect((await appraise({ evidence: report, certificates })).status).toBe('affirming');
   });
 
-  it('is affirmed with its switch', async () => {
-    const device = simulatedGpu({ chip: 'LS_10', name: 'switch' });
-    const parts = range(0, 30).map((index) => [index + 1, measurementOf(index)] as const);
-    const opaque = { 3: null, 6: Buffer.from('96.10.55.00.01\0'), 11: null };
-    const bios = manifest({ version: '96.10.55.00.01', active: range(0, 30) });
-    const appraisal = await appraise({
-      devices: [deviceOf(gpu), deviceOf(device, { blocks: parts, opaque })],
-      documents: [
-        ...rimDocuments,
-        rimDocument(bios.xml),
-        ...deviceResponses,
-        ...goodResponses(device.chain, 1),
-      ],
-      policy: { gpus: { exactly: 1 }, switches: { exactly: 1 } },
-    });
-    expect(appraisal).toMatchObject({ status: 'affirming', reasons: [] });
-    expect(Object.keys(appraisal.claims['devices'] ?? {})).toEqual(['GPU-0', 'SWITCH-0']);
-  });
-
   it('is bound to the report data, and to the CPU evidence of the same round', async () => {
     const reportData = new Uint8Array(64).fill(5);
     const cpu = { namespace: 'x-snp', evidence: Uint8Array.of(1, 2, 3) };

@@ -11,7 +11,7 @@ export interface DeviceResults {
   readonly device?: ProvenDevice;
   readonly signature?: 'valid';
   readonly nonce?: 'match' | 'mismatch' | 'unchecked';
-  readonly fwid?: 'match' | 'mismatch';
+  readonly fwid?: 'match' | 'mismatch' | 'unreported';
   readonly match?: Match;
 }
 
@@ -32,6 +32,7 @@ export function deviceClaims(report: SpdmReport, fields: ReportFields, results: 
     ...optional('protected_pcie', fields.ppcie),
     ...optional('feature', fields.feature),
     ...(fields.pdis.length === 0 ? {} : { pdis: fields.pdis }),
+    ...(fields.gpuPdis.length === 0 ? {} : { gpu_pdis: fields.gpuPdis }),
     results: {
       chain: device === undefined ? 'unproven' : 'valid',
       signature: signature ?? 'unproven',

@@ -12,15 +12,14 @@ import { certificateStatus, type OcspAnswer } from './ocsp.js';
 import type { NvPolicy } from './policy.js';
 import { deviceFailures, type PolicyFailure } from './policy-checks.js';
 import { parseReport, type SpdmReport } from './report.js';
-import type { RimReading } from './rim.js';
-import { findRims, type RimDemand, type RimSlot } from './rim-trust.js';
+import { findRims, type RimDemand, type RimsAtHand, type RimSlot } from './rim-trust.js';
 
 /** What the appraisal of one device depends on. */
 export interface DeviceInput {
   readonly evidence: DeviceEvidence;
   /** The chain of a device that did not bring its own. */
   readonly certificates: readonly Uint8Array[];
-  readonly rims: readonly RimReading[];
+  readonly manifests: RimsAtHand;
   readonly ocspAnswers: readonly OcspAnswer[];
   /** The nonce to answer; undefined where none is known. */
   readonly nonce: Uint8Array | undefined;
@@ -33,6 +32,8 @@ export interface DeviceInput {
 export interface DeviceFindings {
   /** The device, when its chain and the signature of its report hold. */
   readonly device?: ProvenDevice;
+  /** What its report says beside the measurements. */
+  readonly fields?: ReportFields;
   /** Reasons against it that no policy can soften. */
   readonly refusals: readonly Reason[];
   /** What could not be decided for want of something. */
@@ -74,7 +75,7 @@ function judge({ report, fields, device }: Genuine, input: DeviceInput): DeviceF
   const { policy, nonce } = input;
   const nonceFault =
     nonce === undefined || Buffer.from(report.nonce).equals(nonce) ? undefined : reason('NV_NONCE');
-  const fwidFault = fwidReason(fields, device);
+  const fwid = checkFwid(fields, device);
   const isModeKnown = fields.ppcie !== 'invalid' && fields.feature !== 'invalid';
   const measured = measure({ report, fields, device }, input);
   const rims = measured.match?.rims ?? [];
@@ -82,9 +83,10 @@ function judge({ report, fields, device }: Genuine, input: DeviceInput): DeviceF
   const needsRims = policy.require_rims;
   return {
     device,
+    fields,
     refusals: [
       ...present(nonceFault),
-      ...present(fwidFault),
+      ...present(fwid.fault),
       ...(isModeKnown ? [] : [reason('NV_MODE_INVALID')]),
       ...measured.refusals,
       ...revocation.refusals,
@@ -104,7 +106,7 @@ function judge({ report, fields, device }: Genuine, input: DeviceInput): DeviceF
       device,
       signature: 'valid',
       nonce: nonce === undefined ? 'unchecked' : verdict(nonceFault),
-      fwid: verdict(fwidFault),
+      fwid: fwid.result,
       ...(measured.match === undefined ? {} : { match: measured.match }),
     }),
     simulated: device.simulated || rims.some(({ simulated }) => simulated),
@@ -122,11 +124,22 @@ function isSignedBy(
   );
 }
 
-/** The firmware that the report names must be the one that the certificate was issued for. */
-function fwidReason({ fwid }: ReportFields, { chain: [leaf] }: ProvenDevice): Reason | undefined {
+/**
+ * The firmware that the report names must be the one that the certificate was issued for. LS10 switches name none: what
+ * runs there is known by the measurements alone.
+ */
+function checkFwid(
+  { fwid }: ReportFields,
+  { architecture, chain: [leaf] }: ProvenDevice,
+): { readonly result: 'match' | 'mismatch' | 'unreported'; readonly fault?: Reason } {
+  if (fwid === undefined && architecture === 'ls10') return { result: 'unreported' };
   const certified = certificateFwid(leaf);
-  if (fwid === undefined || certified === undefined) return reason('NV_FWID_MISSING');
-  return Buffer.from(fwid).equals(certified) ? undefined : reason('NV_FWID_MISMATCH');
+  if (fwid === undefined || certified === undefined) {
+    return { result: 'mismatch', fault: reason('NV_FWID_MISSING') };
+  }
+  return Buffer.from(fwid).equals(certified)
+    ? { result: 'match' }
+    : { result: 'mismatch', fault: reason('NV_FWID_MISMATCH') };
 }
 
 interface Measured {
@@ -142,7 +155,7 @@ function measure({ report, fields, device }: Genuine, input: DeviceInput): Measu
   if ('code' in demands) return { refusals: [demands], missing: [] };
   const { at, simulatedRoots, policy } = input;
   const trust = { at, simulatedRoots, signers: policy.rim_signers };
-  const slots = demands.map((demand) => findRims(demand, input.rims, trust));
+  const slots = demands.map((demand) => findRims(demand, input.manifests, trust));
   const found = slots.filter((slot): slot is Extract<RimSlot, { rims: unknown }> => 'rims' in slot);
   if (found.length < slots.length) {
     const lacking = slots.flatMap((slot) => ('reason' in slot ? [slot] : []));

@@ -17,7 +17,10 @@ const types = {
   feature: 36,
 } as const;
 
+/** Length of an identifier of a GPU or switch, bytes. */
 const pdiLength = 8;
+/** A switch names so many GPUs; bytes about its ports follow. */
+const gpusOfSwitch = 8;
 /** The values of fields that say off or on. */
 const off = 0x55;
 const on = 0xaa;
@@ -44,8 +47,10 @@ export interface ReportFields {
   readonly feature?: 'SPT' | 'MPT' | 'PPCIE' | 'invalid';
   /** For example `GB100`; from opaque data version 1 on. */
   readonly chip?: string;
-  /** The identifiers of the switches that a GPU is linked to, or of the switch itself, lower-case hex. */
+  /** A switch: its own identifier. A GPU: those of the switches that it is linked to, in reverse. Lower-case hex. */
   readonly pdis: readonly string[];
+  /** The identifiers of the GPUs that a switch is linked to, lower-case hex. */
+  readonly gpuPdis: readonly string[];
 }
 
 /** Reads the opaque fields that matter. A field of unexpected form counts as absent, or as `invalid`. */
@@ -63,6 +68,7 @@ export function reportFields({ opaque }: SpdmReport): ReportFields {
     ...present('feature', readFeature(opaque.get(types.feature))),
     ...present('chip', text(types.chip)),
     pdis: readPdis(opaque.get(types.pdi)),
+    gpuPdis: readPdis(opaque.get(types.switchGpuPdis)?.subarray(0, gpusOfSwitch * pdiLength)),
   };
 }
 
@@ -101,6 +107,7 @@ function readFeature(value: Uint8Array | undefined): ReportFields['feature'] {
   return (isNumber ? (['SPT', 'MPT', 'PPCIE'] as const)[value[0] ?? -1] : undefined) ?? 'invalid';
 }
 
+/** Zeros stand for links that are not used. */
 function readPdis(value: Uint8Array | undefined): readonly string[] {
   if (value === undefined || value.length % pdiLength !== 0) return [];
   const hex = Buffer.from(value).toString('hex');

@@ -3,6 +3,7 @@ import type { ProvenDevice } from './device-chain.js';
 import type { DriverSettings } from './document.js';
 import type { ReportFields } from './fields.js';
 import type { NvPolicy, NvPolicyField } from './policy.js';
+import { topologyFault, type LinkedDevice } from './topology.js';
 
 /** A policy field that was failed, and why. */
 export interface PolicyFailure {
@@ -54,14 +55,16 @@ export function deviceFailures({ device, fields }: PolicyDevice, policy: NvPolic
 
 /** What the machine as a whole fails. */
 export function machineFailures(
-  devices: readonly ProvenDevice[],
+  devices: readonly LinkedDevice[],
   settings: DriverSettings | undefined,
   policy: NvPolicy,
 ): readonly PolicyFailure[] {
-  const switches = devices.filter(({ architecture }) => architecture === 'ls10').length;
+  const switches = devices.filter(({ isSwitch }) => isSwitch).length;
+  const topology = policy.topology ? topologyFault(devices) : undefined;
   return [
     ...countFailures('gpus', devices.length - switches, policy.gpus),
     ...countFailures('switches', switches, policy.switches),
+    ...(topology === undefined ? [] : [{ field: 'topology', reason: topology } as const]),
     ...failedIf(settings?.devtools_mode === true && !policy.devtools, 'devtools', () =>
       reason('NV_DEVTOOLS'),
     ),

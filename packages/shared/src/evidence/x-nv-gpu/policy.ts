@@ -33,6 +33,7 @@ export const softFields = [
   'minimum_driver',
   'minimum_firmware',
   'protected_pcie',
+  'topology',
 ] as const;
 
 /** The part of the policy file for x-nv-gpu. docs/namespaces/x-nv-gpu.md describes it field by field. */
@@ -54,6 +55,8 @@ export const nvPolicySchema = z.strictObject({
   rim_signers: z.array(z.string().min(1).max(128)).optional(),
   require_rims: z.boolean().default(true),
   protected_pcie: z.enum(['allowed', 'required', 'refused']).default('allowed'),
+  /** Whether GPUs and switches, where both are there, must be linked to each other alone. */
+  topology: z.boolean().default(true),
   /** Whether the driver may run in developer tools mode. */
   devtools: z.boolean().default(false),
   revocation: z.enum(['required', 'optional']).default('required'),

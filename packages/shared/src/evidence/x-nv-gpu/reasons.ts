@@ -218,6 +218,11 @@ export const nvReasons = {
       'Install genuine driver and firmware of these versions, and turn debugging and developer tools off.',
   },
 
+  NV_TOPOLOGY: {
+    status: refused,
+    summary: 'GPUs and switches are not linked to each other alone.',
+    remedy: 'Collect the evidence of all GPUs and switches of one machine, or change topology in the policy.',
+  },
   NV_DEVICE_REPEATED: {
     status: refused,
     summary: 'The evidence of one device is there twice.',

@@ -23,6 +23,12 @@ export interface RimTrust {
   readonly signers?: readonly string[] | undefined;
 }
 
+/** The manifests at hand, and what all devices of the machine name, by {@link demandKey}. */
+export interface RimsAtHand {
+  readonly rims: readonly RimReading[];
+  readonly demanded: ReadonlySet<string>;
+}
+
 /** The manifests for one slot of a device: usable ones, or why there is none. */
 export type RimSlot =
   | { readonly rims: readonly [TrustedRim, ...TrustedRim[]] }
@@ -33,6 +39,11 @@ export interface RimDemand {
   readonly kind: Rim['kind'];
   /** The version that the report names. */
   readonly version: string;
+}
+
+/** A demand as a key of sets. */
+export function demandKey({ kind, version }: RimDemand): string {
+  return `${kind} ${version}`;
 }
 
 const codes: Readonly<Record<ChainFault['kind'], ReasonCode>> = {
@@ -53,14 +64,19 @@ const forgeryCodes: ReadonlySet<ReasonCode> = new Set([
 
 /**
  * Finds the manifests that fit a demand and are to be trusted. One that does not fit never hides one that does; where
- * none fits, the reason is of the one that came furthest.
+ * none fits, the reason is of the one that came furthest. Those for other devices of the machine are left alone.
  */
 export function findRims(
   { kind, version }: RimDemand,
-  readings: readonly RimReading[],
+  { rims, demanded }: RimsAtHand,
   trust: RimTrust,
 ): RimSlot {
   const what = kind === 'driver' ? 'driver' : 'firmware';
+  const own = demandKey({ kind, version });
+  const readings = rims.filter((reading) => {
+    const key = 'claimed' in reading ? demandKey(reading.claimed) : own;
+    return key === own || !demanded.has(key);
+  });
   const candidates = readings.filter((reading) => 'claimed' in reading && reading.claimed.kind === kind);
   const current = select(candidates, [
     (reading) =>

@@ -21,6 +21,7 @@ const claimOf: Readonly<Record<NvPolicyField, (typeof claims)[number]>> = {
   minimum_driver: 'executables',
   minimum_firmware: 'executables',
   protected_pcie: 'configuration',
+  topology: 'configuration',
   devtools: 'configuration',
 };
 

@@ -4,12 +4,12 @@ import type { Appraisal, AppraisalInput, EvidenceVerifier } from '../appraisal.j
 import { contentsOf, readEach } from './collateral.js';
 import { appraiseDevice, type DeviceFindings } from './device.js';
 import { deviceAppraisal, softIn, tier } from './device-appraisal.js';
-import type { ProvenDevice } from './device-chain.js';
 import { readDocument } from './document.js';
 import { nvEndorsementQueries } from './endorsements.js';
 import { bindingEvidence, gpuNonce } from './nonce.js';
 import { parseOcspResponse, type OcspAnswer } from './ocsp.js';
 import { nvPolicySchema, type NvPolicy } from './policy.js';
+import { demandedManifests, deviceNames, linkedDevices, repeatedDevices } from './machine.js';
 import { machineFailures, type PolicyFailure } from './policy-checks.js';
 import { readRim, type RimReading } from './rim.js';
 import { trustworthiness } from './trustworthiness.js';
@@ -46,7 +46,8 @@ async function appraise(input: Input): Promise<Appraisal> {
   const nonce = expectedNonce(input);
   const common = {
     certificates: endorsements.certificates,
-    ...collateral,
+    manifests: { rims: collateral.rims, demanded: demandedManifests(document.devices) },
+    ocspAnswers: collateral.ocspAnswers,
     nonce,
     policy,
     at,
@@ -59,7 +60,7 @@ async function appraise(input: Input): Promise<Appraisal> {
     (evidence) => appraiseDevice({ evidence, ...common }),
     pace,
   );
-  const devices = findings.flatMap(({ device }) => device ?? []);
+  const devices = linkedDevices(findings);
   const isGenuine = devices.length === findings.length;
   return conclude(input, findings, {
     isGenuine,
@@ -147,38 +148,6 @@ async function readCollateral(
   return isUsable
     ? { rims, ocspAnswers: answers.flatMap((some) => some ?? []) }
     : reason('NV_OCSP_UNREADABLE');
-}
-
-/**
- * A device counts once, however often its evidence is there: by its own certificate, by that one's key, and by the key of
- * its report. One reason for each repetition, with the second device as its path.
- */
-function repeatedDevices(findings: readonly DeviceFindings[]): readonly Reason[] {
-  const names = deviceNames(findings);
-  const seen = new Map<string, string>();
-  return findings.flatMap(({ device }, index) => {
-    const name = names[index] ?? '';
-    const keys = device === undefined ? [] : identitiesOf(device);
-    const first = keys.map((key) => seen.get(key)).find((known) => known !== undefined);
-    for (const key of keys) seen.set(key, first ?? name);
-    if (first === undefined) return [];
-    const message = `${name} is the same device as ${first}.`;
-    return [reason('NV_DEVICE_REPEATED', { message, path: name })];
-  });
-}
-
-function identitiesOf({ id, chain: [leaf, own] }: ProvenDevice): readonly string[] {
-  return [`id ${id}`, `device ${own.fingerprint}`, `report ${leaf.fingerprint}`];
-}
-
-/** `GPU-0`, `GPU-1`, `SWITCH-0`; a device that is not proven is called a GPU. */
-function deviceNames(findings: readonly DeviceFindings[]): readonly string[] {
-  const seen = { GPU: 0, SWITCH: 0 };
-  return findings.map(({ device }) => {
-    const kind = device?.architecture === 'ls10' ? 'SWITCH' : 'GPU';
-    seen[kind] += 1;
-    return `${kind}-${seen[kind] - 1}`;
-  });
 }
 
 function refused(why: Reason): Appraisal {

@@ -58,16 +58,14 @@ export function stopSites(
     const { run } = siteOf(state, name);
     return run === 'permitted' || run === 'running';
   });
-  const next = untold.reduce(
-    (sofar, participant) =>
-      withSite(sofar, participant, { run: 'stopping', reasons, stoppedThrough: generation }),
-    state,
-  );
+  const stopping = { run: 'stopping', reasons, stoppedThrough: generation } as const;
+  const told = untold.map((name) => [name, { ...siteOf(state, name), ...stopping }] as const);
+  const next = { ...state, sites: { ...state.sites, ...Object.fromEntries(told) } };
   const effects = untold.flatMap((participant): JobEffect[] => [
     { type: 'stop_job', participant, generation, reasons },
     { type: 'watch_lease', participant },
   ]);
-  return { state: next, effects };
+  return { state: untold.length === 0 ? state : next, effects };
 }
 
 /**

@@ -32,9 +32,16 @@ export function jobOf(
   }
 }
 
-/** A command as the store keeps it. */
-export function encodeCommand(command: Command): string {
-  return Buffer.from(Command.encode(command).finish()).toString('base64');
+/**
+ * Encodes commands of one action as the store keeps them. The action is encoded once: encodings of parts of a message,
+ * one after the other, are that of the whole (Protocol Buffers, encoding, "Last One Wins").
+ */
+export function commandEncoder(action: CommandAction): (command: Pick<Command, 'seq' | 'id'>) => string {
+  const common = Command.encode({ seq: 0n, id: '', action }).finish();
+  return ({ seq, id }) => {
+    const own = Command.encode({ seq, id, action: undefined }).finish();
+    return Buffer.concat([own, common]).toString('base64');
+  };
 }
 
 /** A command from the store. */

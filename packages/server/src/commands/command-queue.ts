@@ -17,7 +17,7 @@ import {
 } from '../store/commands.js';
 import { requireCurrentEpoch, takeSequenceNumbers } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
-import { decodeCommand, encodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
+import { commandEncoder, decodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
 import { decideDelivery, openDelivery, type Delivery, type DeliveryEvent, type Outcome } from './decide.js';
 
 /** How many commands of a kind are sent before their acknowledgements are awaited. */
@@ -41,7 +41,8 @@ interface Line {
   readonly epoch: number;
   readonly commands: Map<number, Command>;
   delivery: Delivery;
-  timer?: Timer;
+  /** When something is to be sent again, on the monotonic clock, ms. */
+  dueAt: number | undefined;
 }
 
 /** How an agent acknowledges a command. */
@@ -58,6 +59,8 @@ export class CommandQueue implements Commands {
   readonly #listeners: ((result: CommandResult) => Promise<void>)[] = [];
   /** The end of the chain of acknowledgements of each participant: they are handled one at a time. */
   readonly #chains = new Map<string, Promise<void>>();
+  /** When it is looked next what is due, on the monotonic clock, ms. */
+  #look: { readonly at: number; readonly timer: Timer } | undefined;
 
   constructor(dependencies: CommandQueueDependencies) {
     this.#dependencies = dependencies;
@@ -100,6 +103,7 @@ export class CommandQueue implements Commands {
         delivery: openDelivery(
           due.map(({ seq, command }) => ({ seq, urgent: isUrgent(command.action?.$case ?? '') })),
         ),
+        dueAt: undefined,
       });
     });
   }
@@ -108,7 +112,6 @@ export class CommandQueue implements Commands {
   detach(participant: string, epoch?: number): void {
     const line = this.#lines.get(participant);
     if (line === undefined || (epoch !== undefined && epoch !== line.epoch)) return;
-    line.timer?.cancel();
     this.#lines.delete(participant);
   }
 
@@ -175,26 +178,27 @@ export class CommandQueue implements Commands {
   ): Promise<void> {
     const numbers = await takeSequenceNumbers(tx, participants);
     const job = jobOf(action);
-    const createdAt = this.#dependencies.clock.now().getTime();
     const commands = participants.map((participant) => {
       const seq = numbers.get(participant);
       if (seq === undefined) throw refusal('PARTICIPANT_UNKNOWN', { participant });
       return { participant, seq, command: { seq: BigInt(seq), id: randomUUID(), action } };
     });
-    const rows = commands.map(({ participant, seq, command }) => ({
-      participant,
-      seq,
-      id: command.id,
-      kind: action.$case,
-      job_id: job?.jobId ?? null,
-      generation: job?.generation ?? null,
-      payload: encodeCommand(command),
-      created_at: createdAt,
-      outcome: null,
-      outcome_reasons: null,
-      finished_at: null,
-    }));
-    await insertCommands(tx, rows);
+    const encode = commandEncoder(action);
+    await insertCommands(
+      tx,
+      {
+        kind: action.$case,
+        job_id: job?.jobId ?? null,
+        generation: job?.generation ?? null,
+        created_at: this.#dependencies.clock.now().getTime(),
+      },
+      commands.map(({ participant, seq, command }) => ({
+        participant,
+        seq,
+        id: command.id,
+        payload: encode(command),
+      })),
+    );
     if (action.$case === 'stopJob' && job !== undefined) await this.#supersedePermits(tx, participants, job);
     afterCommit(tx, () => {
       for (const { participant, seq, command } of commands) {
@@ -232,12 +236,27 @@ export class CommandQueue implements Commands {
     const { clock } = this.#dependencies;
     const { state, effects, dueAt } = decideDelivery(line.delivery, event, clock.monotonic(), limits);
     line.delivery = state;
-    line.timer?.cancel();
-    if (dueAt !== undefined) {
-      line.timer = clock.schedule(dueAt - clock.monotonic(), () => this.#apply(participant, { type: 'due' }));
-    }
+    line.dueAt = dueAt;
+    if (dueAt !== undefined) this.#lookAt(dueAt);
     for (const effect of effects) if (effect.type === 'send') this.#send(participant, line, effect.seq);
     return effects;
+  }
+
+  /** Looks at all lines at that time, or earlier: one timer serves them all. */
+  #lookAt(at: number): void {
+    const { clock } = this.#dependencies;
+    if (this.#look !== undefined && this.#look.at <= at) return;
+    this.#look?.timer.cancel();
+    this.#look = { at, timer: clock.schedule(at - clock.monotonic(), () => this.#sendDue()) };
+  }
+
+  #sendDue(): void {
+    this.#look = undefined;
+    const now = this.#dependencies.clock.monotonic();
+    for (const [participant, { dueAt = Infinity }] of this.#lines) {
+      if (dueAt <= now) this.#apply(participant, { type: 'due' });
+      else if (dueAt < Infinity) this.#lookAt(dueAt);
+    }
   }
 
   #send(participant: string, line: Line, seq: number): void {

@@ -1,13 +1,44 @@
+import { sql } from 'kysely';
+import { each } from './each.js';
 import type { CommandRow } from './schema.js';
+import { statement } from './statement.js';
 import type { Transaction } from './store.js';
 
-/** Adds commands, at least one. */
-export async function insertCommands(tx: Transaction, rows: readonly CommandRow[]): Promise<void> {
-  await tx
-    .insertInto('commands')
-    .values([...rows])
-    .execute();
+/** What the commands of one request have in common. */
+export type CommandBatch = Pick<CommandRow, 'kind' | 'job_id' | 'generation' | 'created_at'>;
+
+/** Adds unfinished commands, one for each participant. */
+export async function insertCommands(
+  tx: Transaction,
+  batch: CommandBatch,
+  rows: readonly Pick<CommandRow, 'participant' | 'seq' | 'id' | 'payload'>[],
+): Promise<void> {
+  const list = JSON.stringify(
+    rows.map(({ participant, seq, id, payload }) => [participant, seq, id, payload]),
+  );
+  await insertList(tx, { ...batch, list });
 }
+
+const insertList = statement(
+  (tx, { list, kind, job_id, generation, created_at }: CommandBatch & { readonly list: string }) =>
+    tx
+      .insertInto('commands')
+      .columns(['participant', 'seq', 'id', 'payload', 'kind', 'job_id', 'generation', 'created_at'])
+      .expression((eb) =>
+        eb
+          .selectFrom(each(list).as('entry'))
+          .select([
+            sql<string>`value ->> 0`.as('participant'),
+            sql<number>`value ->> 1`.as('seq'),
+            sql<string>`value ->> 2`.as('id'),
+            sql<string>`value ->> 3`.as('payload'),
+            sql<string>`${kind}`.as('kind'),
+            sql<string | null>`${job_id}`.as('job_id'),
+            sql<number | null>`${generation}`.as('generation'),
+            sql<number>`${created_at}`.as('created_at'),
+          ]),
+      ),
+);
 
 /** The commands of a participant that are not finished, in order. */
 export function selectUnfinished(tx: Transaction, participant: string): Promise<CommandRow[]> {
@@ -64,21 +95,26 @@ export async function pruneCommands(tx: Transaction, participant: string, before
 }
 
 /** The unfinished permits of a job up to a generation, to some participants. */
-export function selectUnfinishedPermits(
+export async function selectUnfinishedPermits(
   tx: Transaction,
   participants: readonly string[],
   job: { readonly jobId: string; readonly generation: number },
 ): Promise<Pick<CommandRow, 'participant' | 'seq'>[]> {
-  return tx
-    .selectFrom('commands')
-    .select(['participant', 'seq'])
-    .where('participant', 'in', participants)
-    .where('kind', '=', 'permitJob')
-    .where('job_id', '=', job.jobId)
-    .where('generation', '<=', job.generation)
-    .where('outcome', 'is', null)
-    .execute();
+  const { rows } = await selectPermits(tx, { ...job, names: JSON.stringify(participants) });
+  return rows;
 }
+
+const selectPermits = statement(
+  (tx, { names, jobId, generation }: { names: string; jobId: string; generation: number }) =>
+    tx
+      .selectFrom('commands')
+      .select(['participant', 'seq'])
+      .where('participant', 'in', (eb) => eb.selectFrom(each(names).as('entry')).select('value'))
+      .where('outcome', 'is', null)
+      .where('kind', '=', 'permitJob')
+      .where('job_id', '=', jobId)
+      .where('generation', '<=', generation),
+);
 
 /** How many commands to all participants are not finished. */
 export async function countUnfinished(tx: Transaction): Promise<number> {

@@ -1,5 +1,6 @@
 import { refusal } from '@muster/shared/errors.js';
 import { revokeCertificates } from './certificates.js';
+import { each } from './each.js';
 import type { ParticipantRow } from './schema.js';
 import { statement } from './statement.js';
 import type { Transaction } from './store.js';
@@ -90,14 +91,17 @@ export async function takeSequenceNumbers(
   tx: Transaction,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, number>> {
-  const rows = await tx
-    .updateTable('participants')
-    .set((eb) => ({ last_seq: eb('last_seq', '+', 1) }))
-    .where('name', 'in', names)
-    .returning(['name', 'last_seq'])
-    .execute();
+  const { rows } = await incrementSequences(tx, { names: JSON.stringify(names) });
   return new Map(rows.map(({ name, last_seq }) => [name, last_seq]));
 }
+
+const incrementSequences = statement((tx, { names }: { names: string }) =>
+  tx
+    .updateTable('participants')
+    .set((eb) => ({ last_seq: eb('last_seq', '+', 1) }))
+    .where('name', 'in', (eb) => eb.selectFrom(each(names).as('entry')).select('value'))
+    .returning(['name', 'last_seq']),
+);
 
 /** Deletes a participant with its tokens, proven keys, commands and unused join tokens, and revokes its certificates. */
 export async function deleteParticipant(tx: Transaction, name: string, at: number): Promise<boolean> {

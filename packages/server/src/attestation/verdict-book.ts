@@ -4,6 +4,7 @@ import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
 import type { Audit, Failures, RegisteredToken } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
+import { Grouped } from '../store/grouped.js';
 import type { Store, Transaction } from '../store/store.js';
 import type { EvidenceDigests } from './appraisal.js';
 
@@ -42,19 +43,24 @@ export interface VerdictBookOptions {
 /** Records findings in the registry and in the audit log, in one transaction; then has failures answered. */
 export class VerdictBook {
   readonly #options: VerdictBookOptions;
+  readonly #grouped: Grouped<boolean>;
 
   constructor(options: VerdictBookOptions) {
     this.#options = options;
+    this.#grouped = new Grouped(options.store);
   }
 
   /** False when the participant is gone or its tokens have changed meanwhile. Errors: SESSION_FENCED, STORE_*. */
   async record(name: string, finding: Finding, condition: Condition = {}): Promise<boolean> {
-    const { store, registry } = this.#options;
-    const recorded = await store.transaction(async (tx) => {
-      const held = registry.find(name)?.tokens;
-      if (held === undefined || !sameTokens(held, condition.tokens ?? held)) return false;
-      await this.#write(tx, name, finding, condition.epoch);
-      return true;
+    const { registry } = this.#options;
+    const recorded = await this.#grouped.run({
+      key: name,
+      run: async (tx) => {
+        const held = registry.find(name)?.tokens;
+        if (held === undefined || !sameTokens(held, condition.tokens ?? held)) return false;
+        await this.#write(tx, name, finding, condition.epoch);
+        return true;
+      },
     });
     if (recorded) await this.#tell(name, finding);
     return recorded;

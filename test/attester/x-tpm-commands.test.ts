@@ -11,6 +11,9 @@ import {
   readPublicResponse,
   TpmError,
 } from '@muster/attester/x-tpm/commands.js';
+import type { DeviceKey } from '@muster/attester/attester.js';
+import type { Transact } from '@muster/attester/x-tpm/device.js';
+import { describeKey } from '@muster/attester/x-tpm/key-proof.js';
 import fc from 'fast-check';
 import { be, sized } from '../support/tpm-builder.js';
 
@@ -90,3 +93,40 @@ it('whatever a TPM answers is read or is a TpmError', () => {
     { numRuns: 1000 },
   );
 });
+
+it('the certificate of an endorsement key is taken without what fills the rest of its index', async () => {
+  const certificate = Buffer.concat([Buffer.from('30820102', 'hex'), Buffer.alloc(0x102, 5)]);
+  const describe = (content: Uint8Array): Promise<DeviceKey> =>
+    describeKey(nvramOf(content), { attestationKey: 1, endorsementKey: 2 }, undefined);
+  for (const padding of [0, 1, 2000]) {
+    const { endorsementCertificates } = await describe(
+      Buffer.concat([certificate, Buffer.alloc(padding, 0xff)]),
+    );
+    expect(endorsementCertificates).toEqual([new Uint8Array(certificate)]);
+  }
+  const { endorsementCertificates } = await describe(Buffer.of(0x30));
+  expect(endorsementCertificates).toEqual([Uint8Array.of(0x30)]);
+});
+
+/** A TPM with RSA keys, and with the same content in every NV index. */
+function nvramOf(content: Uint8Array): Transact {
+  const publicArea = sized(be(0x0001, 2));
+  const nvArea = sized(Buffer.concat([Buffer.alloc(12), be(content.length, 2)]));
+  return async (command) => {
+    const request = Buffer.from(command);
+    switch (request.readUInt32BE(6)) {
+      case 0x173:
+        return response(0x8001, publicArea);
+      case 0x169:
+        return response(0x8001, nvArea);
+      default: {
+        const [length, offset] = [
+          request.readUInt16BE(request.length - 4),
+          request.readUInt16BE(request.length - 2),
+        ];
+        const read = sized(content.subarray(offset, offset + length));
+        return response(0x8002, Buffer.concat([be(read.length, 4), read]));
+      }
+    }
+  };
+}

@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Activations } from '@muster/server/activation/activations.js';
 import { readTpmKey, type OfferedTpmKey } from '@muster/server/activation/tpm-key.js';
@@ -13,6 +14,7 @@ import { issueJoinToken } from '@muster/server/enrollment/issue-join-token.js';
 import { certificateAuthentication } from '@muster/server/middleware/caller.js';
 import { ParticipantRegistry } from '@muster/server/registry/participant-registry.js';
 import { listAuditRecords } from '@muster/server/store/audit.js';
+import { MusterError } from '@muster/shared/errors.js';
 import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.js';
 import { endorsementSource } from '@muster/shared/endorsements/resolve.js';
 import { createCertificateRequest } from '@muster/shared/pki/certificate-request.js';
@@ -175,7 +177,7 @@ describe('a site whose TPM opens the credential', () => {
     await store.transaction((tx) => activations.keep(tx, 'site-1', undefined));
     expect(await refresh()).toMatchObject({ outcome: 'rejected' });
     const reloaded = await Activations.load({ store, ca, clock });
-    expect(await reloaded.endorsementsOf('site-1')).toMatchObject({ certificates: [] });
+    expect(await reloaded.endorsementsOf('site-1')).toBeUndefined();
   });
 
   it('gives the others all that they need to judge for themselves', async () => {
@@ -195,7 +197,7 @@ describe('a site whose TPM opens the credential', () => {
     await enroll(await challenge());
     const { store, clock, ca } = federation;
     const certificate = async (): Promise<X509Certificate> =>
-      new X509Certificate((await activations.endorsementsOf('site-1')).certificates[0] ?? '');
+      new X509Certificate((await activations.endorsementsOf('site-1'))?.certificates[0] ?? '');
     const first = await certificate();
     await clock.advance(23 * hour);
     expect((await certificate()).serialNumber).toBe(first.serialNumber);
@@ -211,10 +213,10 @@ describe('a site whose TPM opens the credential', () => {
     await enroll(await challenge());
     await federation.store.transaction((tx) => registry.remove(tx, 'site-1'));
     activations.forget('site-1');
-    expect(await activations.endorsementsOf('site-1')).toMatchObject({ certificates: [] });
+    expect(await activations.endorsementsOf('site-1')).toBeUndefined();
     const { store, ca, clock } = federation;
     const reloaded = await Activations.load({ store, ca, clock });
-    expect(await reloaded.endorsementsOf('site-1')).toMatchObject({ certificates: [] });
+    expect(await reloaded.endorsementsOf('site-1')).toBeUndefined();
   });
 });
 
@@ -296,12 +298,43 @@ describe('an offer is refused', () => {
     const fit = await ekCertificate(tpm.endorsementPublicKey, maker);
     const tooMany = Array.from({ length: 9 }, () => fit);
     const tooLong = [fit, new Uint8Array(8193)];
+    const jwk = tpm.endorsementPublicKey.export({ format: 'jwk' });
+    const even = Buffer.from(jwk.n ?? '', 'base64url').fill(0, 255);
+    const noKey = createPublicKey({ key: { ...jwk, n: even.toString('base64url') }, format: 'jwk' });
+    unsupported.push([await ekCertificate(noKey, maker)]);
     for (const certificates of [...unsupported, [], [Buffer.from('junk')], tooMany, tooLong]) {
       const refused = challenge({ endorsementCertificates: certificates });
       await expect(refused).rejects.toEqual(refusedWith('TPM_EK_UNSUPPORTED'));
     }
   });
 });
+
+it('whatever is offered is a key or refused with a reason', () => {
+  const offers = fc.record({
+    attestationKey: altered(tpm.publicArea),
+    endorsementCertificates: altered(maker.certificate).map((der) => [der]),
+  });
+  fc.assert(
+    fc.property(offers, (offered) => {
+      try {
+        activations.begin({ id: 'any' }, 'site-1', readTpmKey(offered));
+      } catch (error) {
+        expect(error).toBeInstanceOf(MusterError);
+      }
+    }),
+  );
+});
+
+/** Bytes with some of them changed, or any at all. */
+function altered(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
+  const changes = fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { maxLength: 3 });
+  const changed = changes.map((list) => {
+    const copy = Uint8Array.from(bytes);
+    for (const [at, value] of list) copy[at] = value;
+    return copy;
+  });
+  return fc.oneof({ weight: 9, arbitrary: changed }, fc.uint8Array({ maxLength: 64 }));
+}
 
 it("finds the maker's revocation lists in the offline directory", async () => {
   await serve('required');

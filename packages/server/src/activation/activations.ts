@@ -2,7 +2,6 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '@muster/shared/clock.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import type { Endorsements } from '@muster/shared/evidence/appraisal.js';
-import { noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import type { CertificateAuthority, KeyCertificate } from '../ca/authority.js';
 import type { IssuedChallenge } from '../attestation/challenges.js';
 import { atCommit } from '../store/after-commit.js';
@@ -60,12 +59,16 @@ export class Activations {
     return activations;
   }
 
-  /** Makes the credential that the answer to a challenge must open; only the digest of the secret is kept. */
+  /**
+   * Makes the credential that the answer to a challenge must open; only the digest of the secret is kept.
+   * Errors: TPM_EK_UNSUPPORTED.
+   */
   begin({ id: challenge }: Pick<IssuedChallenge, 'id'>, participant: string, key: TpmKey): Credential {
     const secret = randomBytes(secretBytes);
+    const credential = makeCredential(key.endorsementKey, key.name, secret);
     const pending = [...this.#pendingOf(participant), { challenge, key, secretDigest: digest(secret) }];
     this.#pending.set(participant, pending.slice(-maxPerParticipant));
-    return makeCredential(key.endorsementKey, key.name, secret);
+    return credential;
   }
 
   /**
@@ -97,11 +100,14 @@ export class Activations {
     this.#pending.delete(participant);
   }
 
-  /** What verifiers need of the key that a participant has proven: its certificate, and those of the endorsement key. */
-  async endorsementsOf(participant: string): Promise<Endorsements> {
+  /**
+   * What verifiers need of the key that a participant has proven: its certificate, and those of the endorsement key.
+   * Undefined when it has proven none.
+   */
+  async endorsementsOf(participant: string): Promise<Endorsements | undefined> {
     const { clock, ca } = this.#options;
     const proven = this.#proven.get(participant);
-    if (proven === undefined) return noEndorsements;
+    if (proven === undefined) return undefined;
     const { certificate } = proven;
     const isFresh =
       certificate?.authority === ca.active.number &&

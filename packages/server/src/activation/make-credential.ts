@@ -10,6 +10,7 @@ import {
   randomBytes,
   type KeyObject,
 } from 'node:crypto';
+import { refusal } from '@muster/shared/errors.js';
 
 /** A credential as a TPM takes it. */
 export interface Credential {
@@ -34,10 +35,10 @@ export function takesCredentials({ asymmetricKeyType, asymmetricKeyDetails }: Ke
 /**
  * Makes a credential around a secret of at most 32 bytes (TPM 2.0 Library, part 1, section 24, and part 3,
  * TPM2_MakeCredential). Only the TPM with the endorsement key opens it, and only while it holds an object of this name.
+ * Errors: TPM_EK_UNSUPPORTED for a number that is no key.
  */
 export function makeCredential(endorsementKey: KeyObject, name: Uint8Array, secret: Uint8Array): Credential {
-  const { seed, encryptedSecret } =
-    endorsementKey.asymmetricKeyType === 'rsa' ? sealSeed(endorsementKey) : agreeOnSeed(endorsementKey);
+  const { seed, encryptedSecret } = shareSeed(endorsementKey);
   const key = deriveKey(seed, 'STORAGE', name, cipherKeyBytes);
   const encrypted = createCipheriv(cipher, key, Buffer.alloc(16)).update(sized(secret));
   const integrityKey = deriveKey(seed, 'INTEGRITY', new Uint8Array(), hashBytes);
@@ -51,6 +52,14 @@ export function makeCredential(endorsementKey: KeyObject, name: Uint8Array, secr
 interface SharedSeed {
   readonly seed: Uint8Array;
   readonly encryptedSecret: Uint8Array;
+}
+
+function shareSeed(key: KeyObject): SharedSeed {
+  try {
+    return key.asymmetricKeyType === 'rsa' ? sealSeed(key) : agreeOnSeed(key);
+  } catch (cause) {
+    throw refusal('TPM_EK_UNSUPPORTED', {}, cause);
+  }
 }
 
 /** A random seed, for an RSA key to decrypt (part 1, annex B.10). */

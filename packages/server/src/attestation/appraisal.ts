@@ -44,8 +44,8 @@ export interface AppraiserOptions {
   readonly endorsements: EndorsementSource;
   /** The keys of attestation services; absent where none may be asked. */
   readonly keys?: JwksCache;
-  /** What this server itself has found out about a participant's keys, and vouches for. */
-  readonly vouch?: (participant: string) => Promise<Endorsements>;
+  /** What this server itself has found out about a participant's keys, and vouches for; undefined for nothing. */
+  readonly vouch?: (participant: string) => Promise<Endorsements | undefined>;
   /** The certificates of the federation's CAs, DER, at this moment. */
   readonly trustBundle: () => readonly Uint8Array[];
   /** Is told the outcome of every appraisal, for each namespace in it. */

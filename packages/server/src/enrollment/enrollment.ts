@@ -81,7 +81,7 @@ export class Enrollment {
   /**
    * Opens an enrolment for a key (SubjectPublicKeyInfo, DER), and the activation of a TPM's key where one is offered. The
    * join token is checked and stays unused.
-   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED, RATE_LIMITED; those of {@link readTpmKey}.
+   * Errors: JOIN_TOKEN_*, POLICY_PARTICIPANT_UNLISTED, RATE_LIMITED, TPM_AK_*, TPM_EK_UNSUPPORTED.
    */
   async challenge(
     joinToken: string,
@@ -93,12 +93,14 @@ export class Enrollment {
     const { row } = await this.#check(joinToken, publicKey);
     if (row.participant !== participant) throw refusal('JOIN_TOKEN_INVALID', { participant });
     const namespaces = this.#namespaces(participant);
-    const key = offered && (await this.#recorded(participant, async () => readTpmKey(offered)));
     const challenge = challenges.issue(participant, publicKey, namespaces, challengeTimeoutMs);
+    const credential =
+      offered &&
+      (await this.#recorded(participant, async () =>
+        activations.begin(challenge, participant, readTpmKey(offered)),
+      ));
     logger.info('enrollment.challenged', { participant, namespaces });
-    return key === undefined
-      ? challenge
-      : { ...challenge, credential: activations.begin(challenge, participant, key) };
+    return { ...challenge, ...(credential !== undefined && { credential }) };
   }
 
   /**

@@ -157,7 +157,7 @@ const collect = (path = library, related: readonly Evidence[] = []): Promise<Evi
       write('gpu-0.spdm', report);
       write('gpu-0.pem', pem);
       const nvml = await openNvml(library);
-      const [first] = await nvml.gpus();
+      const [first] = await nvml.devices();
       if (first === undefined) throw new Error('no GPU');
       expect(await nvml.report(first, report.subarray(4, 36))).toEqual(report);
       expect(await nvml.certificates(first)).toEqual(pem);

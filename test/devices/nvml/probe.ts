@@ -5,12 +5,14 @@ import { nvGpuAttester, nvGpuOptions } from '@muster/attester/x-nv-gpu/attester.
 import { openNvml } from '@muster/attester/x-nv-gpu/nvml.js';
 
 /**
- * Prints what the real binding says on a machine with an NVIDIA driver: `node test/dist/devices/nvml/probe.js [LIBRARY]`.
- * It changes no setting of any GPU.
+ * Prints what the real binding says on a machine with an NVIDIA driver: `node test/dist/devices/nvml/probe.js
+ * [LIBRARY [SWITCH_LIBRARY]]`. It changes no setting of any device.
  */
+const [, , givenLibrary, switchLibrary] = process.argv;
 const { library, ...options } = nvGpuOptions.parse({
   namespace: 'x-nv-gpu',
-  ...(process.argv[2] === undefined ? {} : { library: process.argv[2] }),
+  ...(givenLibrary !== undefined && { library: givenLibrary }),
+  ...(switchLibrary !== undefined && { switch_library: switchLibrary }),
 });
 
 /** One line of JSON a step, so that a failed step hides none of the others. */
@@ -27,7 +29,7 @@ async function step(name: string, run: () => Promise<unknown>): Promise<void> {
 await step('state', async () => {
   const nvml = await openNvml(library);
   try {
-    const gpus = await nvml.gpus();
+    const gpus = await nvml.devices();
     return { gpus: gpus.length, ...(await nvml.state()) };
   } finally {
     await nvml.close();

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { Attester } from '../attester.js';
 import { commonOptions } from '../options.js';
-import { collectFromNvml } from './collect.js';
+import { collectDevices } from './collect.js';
 import { namespace } from './failure.js';
 
 /** The configuration of the attester of NVIDIA GPUs. docs/attesters.md describes it field by field. */
@@ -10,15 +10,17 @@ export const nvGpuOptions = z.strictObject({
   ...commonOptions,
   /** The management library of the NVIDIA driver. */
   library: z.string().min(1).default('libnvidia-ml.so.1'),
+  /** NVIDIA's library of switches, where their evidence is to be collected, as `libnvidia-nscq.so.2`. */
+  switch_library: z.string().min(1).optional(),
 });
 
-/** Makes the attester of NVIDIA GPUs. Its evidence is bound to that of the CPU. */
-export function nvGpuAttester({ library }: z.output<typeof nvGpuOptions>): Attester {
+/** Makes the attester of NVIDIA GPUs and their switches. Its evidence is bound to that of the CPU. */
+export function nvGpuAttester({ library, switch_library }: z.output<typeof nvGpuOptions>): Attester {
   const never = new AbortController().signal;
   return {
     namespace,
     bindsToOthers: true,
     collect: (reportData, { signal = never, related = [] } = {}) =>
-      collectFromNvml(library, { reportData, related }, signal),
+      collectDevices({ library, switchLibrary: switch_library }, { reportData, related }, signal),
   };
 }

@@ -4,7 +4,17 @@ import { bindingEvidence, gpuNonce } from '@muster/shared/evidence/x-nv-gpu/nonc
 import { parseReport } from '@muster/shared/evidence/x-nv-gpu/report.js';
 import { splitCertificates } from '@muster/shared/evidence/x509.js';
 import { failed, namespace } from './failure.js';
-import { openNvml, type ConfComputeState, type Gpu, type Nvml } from './nvml.js';
+import type { DeviceLibrary, LibraryDevice } from './library.js';
+import { openNscq } from './nscq.js';
+import { openNvml, type ConfComputeState } from './nvml.js';
+
+/** Where the evidence of a machine's devices comes from. */
+export interface GpuLibraries {
+  /** NVML. */
+  readonly library: string;
+  /** NSCQ; undefined where the machine's switches are not to be collected. */
+  readonly switchLibrary?: string | undefined;
+}
 
 /** What a collection answers to. */
 export interface GpuRequest {
@@ -14,12 +24,12 @@ export interface GpuRequest {
 }
 
 /**
- * Collects the evidence of every GPU of this machine: one document, one nonce, one report and chain per GPU.
- * Errors: NV_CONFIDENTIAL_COMPUTING_OFF; ATTESTATION_GENERATION_FAILED, with the GPU as path where one of them failed;
- * the signal's reason.
+ * Collects the evidence of every GPU of this machine, and of every switch: one document, one nonce, one report and chain
+ * per device. Errors: NV_CONFIDENTIAL_COMPUTING_OFF; ATTESTATION_GENERATION_FAILED, with the device as path where one of
+ * them failed; the signal's reason.
  */
-export async function collectFromNvml(
-  library: string,
+export async function collectDevices(
+  { library, switchLibrary }: GpuLibraries,
   { reportData, related }: GpuRequest,
   signal: AbortSignal,
 ): Promise<Evidence> {
@@ -28,14 +38,11 @@ export async function collectFromNvml(
   try {
     const state = await nvml.state();
     requireConfidentialComputing(state);
-    const devices: DeviceEvidence[] = [];
-    for (const gpu of await nvml.gpus()) {
-      signal.throwIfAborted();
-      devices.push(await collectFrom(nvml, gpu, nonce));
-    }
-    if (devices.length === 0) throw failed('the driver finds no GPU in this machine.');
+    const gpus = await collectAll(nvml, nonce, signal);
+    if (gpus.length === 0) throw failed('the driver finds no GPU in this machine.');
+    const switches = switchLibrary === undefined ? [] : await collectSwitches(switchLibrary, nonce, signal);
     const settings = { devtools_mode: state.devtoolsMode, multi_gpu_mode: state.multiGpuMode };
-    return { namespace, evidence: writeDocument({ devices, settings }) };
+    return { namespace, evidence: writeDocument({ devices: [...gpus, ...switches], settings }) };
   } finally {
     await nvml.close();
   }
@@ -50,11 +57,43 @@ function requireConfidentialComputing({ environment, isEnabled, multiGpuMode }: 
   );
 }
 
-async function collectFrom(nvml: Nvml, gpu: Gpu, nonce: Uint8Array): Promise<DeviceEvidence> {
-  const fault = (what: string): Error => failed(`the GPU returned ${what}.`, { device: gpu.name });
-  const certificates = splitCertificates(withoutPadding(await nvml.certificates(gpu)));
+async function collectSwitches(
+  library: string,
+  nonce: Uint8Array,
+  signal: AbortSignal,
+): Promise<readonly DeviceEvidence[]> {
+  const nscq = await openNscq(library);
+  try {
+    const switches = await collectAll(nscq, nonce, signal);
+    if (switches.length === 0) throw failed('NSCQ finds no switch in this machine.');
+    return switches;
+  } finally {
+    await nscq.close();
+  }
+}
+
+async function collectAll<Device extends LibraryDevice>(
+  library: DeviceLibrary<Device>,
+  nonce: Uint8Array,
+  signal: AbortSignal,
+): Promise<readonly DeviceEvidence[]> {
+  const collected: DeviceEvidence[] = [];
+  for (const device of await library.devices()) {
+    signal.throwIfAborted();
+    collected.push(await collectFrom(library, device, nonce));
+  }
+  return collected;
+}
+
+async function collectFrom<Device extends LibraryDevice>(
+  library: DeviceLibrary<Device>,
+  device: Device,
+  nonce: Uint8Array,
+): Promise<DeviceEvidence> {
+  const fault = (what: string): Error => failed(`the device returned ${what}.`, { device: device.name });
+  const certificates = splitCertificates(withoutPadding(await library.certificates(device)));
   if (certificates === undefined) throw fault('a certificate chain that is not readable');
-  const bytes = await nvml.report(gpu, nonce);
+  const bytes = await library.report(device, nonce);
   const report = parseReport(bytes);
   if ('code' in report) throw fault('a report that is not readable');
   if (!Buffer.from(report.nonce).equals(nonce)) throw fault('a report that answers another request');

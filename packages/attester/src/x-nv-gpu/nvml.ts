@@ -1,4 +1,5 @@
 import { failed } from './failure.js';
+import { filledPart, type DeviceLibrary, type LibraryDevice } from './library.js';
 import { describeReturn } from './return-codes.js';
 
 /** What the driver says about confidential computing on this machine (nvml.h, nvmlConfComputeSystemState_t). */
@@ -11,22 +12,14 @@ export interface ConfComputeState {
 }
 
 /** A GPU of this machine. */
-export interface Gpu {
-  /** `GPU-0`, `GPU-1` and so on, in the driver's order. */
-  readonly name: string;
+export interface Gpu extends LibraryDevice {
   /** The driver's own handle, a pointer. */
   readonly handle: bigint;
 }
 
 /** The part of NVML that attestation needs. Every failed call ends in ATTESTATION_GENERATION_FAILED, in plain words. */
-export interface Nvml {
+export interface Nvml extends DeviceLibrary<Gpu> {
   state(): Promise<ConfComputeState>;
-  gpus(): Promise<readonly Gpu[]>;
-  /** The certificate chain of a GPU, PEM. */
-  certificates(gpu: Gpu): Promise<Uint8Array>;
-  /** The SPDM request with this nonce of 32 bytes, and the GPU's response. */
-  report(gpu: Gpu, nonce: Uint8Array): Promise<Uint8Array>;
-  close(): Promise<void>;
 }
 
 /*
@@ -134,7 +127,7 @@ export async function openNvml(library: string): Promise<Nvml> {
         multiGpuMode: await multiGpuMode(),
       };
     },
-    async gpus() {
+    async devices() {
       const count = Buffer.alloc(4);
       await demand('nvmlDeviceGetCount_v2', [count]);
       const gpus: Gpu[] = [];
@@ -150,24 +143,21 @@ export async function openNvml(library: string): Promise<Nvml> {
       const { size, chain, chainBytes, bytes } = certificateLayout;
       const certificate = Buffer.alloc(bytes);
       await demand('nvmlDeviceGetConfComputeGpuCertificate', [handle, certificate], name);
-      return part(name, certificate.subarray(chain, chain + chainBytes), certificate.readUInt32LE(size));
+      return filledPart(
+        name,
+        certificate.subarray(chain, chain + chainBytes),
+        certificate.readUInt32LE(size),
+      );
     },
     async report({ name, handle }, nonce) {
       const { size, report, reportBytes, bytes } = reportLayout;
       const answer = Buffer.alloc(bytes);
       answer.set(nonce, reportLayout.nonce);
       await demand('nvmlDeviceGetConfComputeGpuAttestationReport', [handle, answer], name);
-      return part(name, answer.subarray(report, report + reportBytes), answer.readUInt32LE(size));
+      return filledPart(name, answer.subarray(report, report + reportBytes), answer.readUInt32LE(size));
     },
     async close() {
       await call('nvmlShutdown');
     },
   };
-}
-
-function part(device: string, memory: Buffer, length: number): Uint8Array {
-  if (length === 0 || length > memory.length) {
-    throw failed(`the driver returned ${length} bytes; 1 to ${memory.length} are possible.`, { device });
-  }
-  return Uint8Array.from(memory.subarray(0, length));
 }

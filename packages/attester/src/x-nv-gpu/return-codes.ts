@@ -1,5 +1,7 @@
+type Meanings = ReadonlyMap<number, readonly [name: string, meaning: string]>;
+
 /** What NVML's return codes mean for attestation (nvml.h, nvmlReturn_t). */
-const meanings: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
+const meanings: Meanings = new Map([
   [1, ['UNINITIALIZED', 'the library was not initialized']],
   [2, ['INVALID_ARGUMENT', 'the library refuses an argument']],
   [3, ['NOT_SUPPORTED', 'the GPU or its driver does not support confidential computing']],
@@ -36,8 +38,33 @@ const meanings: ReadonlyMap<number, readonly [name: string, meaning: string]> = 
   [999, ['UNKNOWN', 'the driver met an internal error; see dmesg']],
 ]);
 
+/** What NSCQ's errors mean (nscq_attestation.h, NSCQ_RC_ERROR_...). Codes above 0 are warnings. */
+const nscqMeanings: Meanings = new Map([
+  [-1, ['NOT_IMPLEMENTED', 'the library does not offer this; update it']],
+  [-2, ['INVALID_UUID', 'the library does not know the switch']],
+  [-3, ['RESOURCE_NOT_MOUNTABLE', 'the switch cannot be used; see dmesg']],
+  [-4, ['OVERFLOW', 'the answer does not fit the structure; update Muster']],
+  [-5, ['UNEXPECTED_VALUE', 'the library does not understand what it was asked or told']],
+  [-6, ['UNSUPPORTED_DRV', 'library and driver are of different versions; reinstall both']],
+  [-7, ['DRV', 'the driver of the switches failed; see dmesg']],
+  [-8, ['TIMEOUT', 'the switch did not answer in time']],
+  [-127, ['EXT', 'the library could not be used']],
+  [-128, ['UNSPECIFIED', 'the library met an error that it does not name']],
+]);
+
 /** A return code in words, for example `the GPU needs a reset before it can be used (NVML_ERROR_RESET_REQUIRED, 16)`. */
 export function describeReturn(code: number): string {
-  const [name, meaning] = meanings.get(code) ?? ['unnamed', 'the library gave a code that is not known'];
-  return `${meaning} (${name === 'unnamed' ? '' : 'NVML_ERROR_'}${name}, ${code})`;
+  return describe(code, meanings, 'NVML_ERROR_');
+}
+
+/** An error code of NSCQ in words, for example `the switch did not answer in time (NSCQ_RC_ERROR_TIMEOUT, -8)`. */
+export function describeNscqReturn(code: number): string {
+  return describe(code, nscqMeanings, 'NSCQ_RC_ERROR_');
+}
+
+function describe(code: number, known: Meanings, prefix: string): string {
+  const found = known.get(code);
+  if (found === undefined) return `the library gave a code that is not known (unnamed, ${code})`;
+  const [name, meaning] = found;
+  return `${meaning} (${prefix}${name}, ${code})`;
 }

@@ -1,7 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { isSignedByPss384, parseCertificate, parseCrl } from '@muster/shared/evidence/x509.js';
 import { revocationList, snpHierarchy } from '../../support/snp-builder.js';
-import { snpCase } from '../../support/snp-case.js';
+import { snpCase, verdict } from '../../support/snp-case.js';
+import { intelCrl, intelHierarchy } from '../../support/tdx-builder.js';
+import { tdxCase } from '../../support/tdx-case.js';
+import { tdxVerifier } from '@muster/shared/evidence/x-tdx/verifier.js';
 import { snpVerifier } from '@muster/shared/evidence/x-snp/verifier.js';
 
 const { ark, ask } = snpHierarchy();
@@ -32,6 +35,19 @@ describe('what is remembered of certificates and lists', () => {
     expect(isSignedByPss384(child.signed, issuer.publicKey)).toBe(true);
     expect(isSignedByPss384(child.signed, other.publicKey)).toBe(false);
     expect(isSignedByPss384(child.signed, issuer.publicKey)).toBe(true);
+  });
+
+  it('leaves times and revocation of a TDX platform to every appraisal', () => {
+    const input = tdxCase();
+    const appraise = (changes: Partial<typeof input>): string =>
+      verdict(tdxVerifier.appraise({ ...input, ...changes }));
+    expect(appraise({})).toBe('affirming');
+    expect(appraise({ at: new Date('2026-03-01T00:00:00Z') })).toContain('TDX_COLLATERAL_EXPIRED');
+    const { root, pckCa } = intelHierarchy();
+    const foreign = { ...input.endorsements, crls: [intelCrl(root), intelCrl(pckCa)] };
+    expect(appraise({ endorsements: foreign })).toContain('TDX_CRL_SIGNATURE');
+    expect(appraise({ endorsements: { ...input.endorsements, crls: [] } })).toContain('TDX_CRL_MISSING');
+    expect(appraise({})).toBe('affirming');
   });
 
   it('leaves the time to every appraisal', () => {

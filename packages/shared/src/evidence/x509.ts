@@ -139,10 +139,13 @@ function readCrl(der: Uint8Array): VendorCrl | undefined {
   });
 }
 
-const verdicts = new WeakMap<SignedData, WeakMap<KeyObject, boolean>>();
+const verdicts = new WeakMap<object, WeakMap<KeyObject, boolean>>();
 
-/** Remembers whether a signature holds for as long as the parsed document and the key are. */
-function holds(signed: SignedData, key: KeyObject, check: () => boolean): boolean {
+/**
+ * Remembers whether the signature of a document holds under a key, for as long as the document as it was read and the
+ * key are.
+ */
+export function holds(signed: object, key: KeyObject, check: () => boolean): boolean {
   const known = verdicts.get(signed) ?? new WeakMap<KeyObject, boolean>();
   verdicts.set(signed, known);
   const verdict = known.get(key) ?? check();

@@ -40,11 +40,10 @@ export async function prove(
 
   const isFetched = (candidate: ServiceKeys): boolean => candidate.issuer === issuer;
   const sets = [trusted.jwks, serviceKeys.find(isFetched)?.keys].filter((set) => set !== undefined);
-  const keys = { keys: sets.flatMap((set) => set.keys) };
-  if (keys.keys.length === 0) return [...late, reason('SERVICE_KEY_MISSING')];
+  if (sets.every(({ keys }) => keys.length === 0)) return [...late, reason('SERVICE_KEY_MISSING')];
   const checked = await Promise.all(
     tokens.map(
-      async (entry) => [entry, await checkSignature(entry.token, keys, service.algorithms)] as const,
+      async (entry) => [entry, await checkSignature(entry.token, sets, service.algorithms)] as const,
     ),
   );
   const failures = new Map(checked);

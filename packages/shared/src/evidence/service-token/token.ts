@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { compactVerify, createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWK } from 'jose';
 import * as z from 'zod';
+import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 
 /** How far a service's clock may be ahead of the verifier's, seconds. */
@@ -26,17 +27,33 @@ export function peek(token: string): ServiceClaims | undefined {
 }
 
 /**
- * Verifies a token's signature under one of the given keys. The algorithm must be one of the service's; keys and
- * addresses in the token's own header are never used.
+ * Verifies a token's signature under the key that it names, of the first of the sets that has it. The algorithm must be
+ * one of the service's; keys and addresses in the token's own header are never used.
  */
 export async function checkSignature(
   token: string,
-  keys: JSONWebKeySet,
+  sets: readonly JSONWebKeySet[],
+  algorithms: readonly string[],
+): Promise<Reason | undefined> {
+  for (const set of sets) {
+    const failure = await checkUnder(set, token, algorithms);
+    if (failure?.code !== 'SERVICE_KEY_MISSING') return failure;
+  }
+  return reason('SERVICE_KEY_MISSING');
+}
+
+/** A set with its keys ready for use, which takes longer than a signature. */
+const readyKeys = perObject(({ keys }: JSONWebKeySet) =>
+  createLocalJWKSet({ keys: keys.flatMap((key) => publicJwk(key) ?? []) }),
+);
+
+async function checkUnder(
+  set: JSONWebKeySet,
+  token: string,
   algorithms: readonly string[],
 ): Promise<Reason | undefined> {
   try {
-    const usable = { keys: keys.keys.flatMap((key) => publicJwk(key) ?? []) };
-    await compactVerify(token, createLocalJWKSet(usable), { algorithms: [...algorithms] });
+    await compactVerify(token, readyKeys(set), { algorithms: [...algorithms] });
     return undefined;
   } catch (error) {
     if (error instanceof errors.JWKSNoMatchingKey) return reason('SERVICE_KEY_MISSING');

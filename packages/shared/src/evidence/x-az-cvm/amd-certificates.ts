@@ -1,3 +1,4 @@
+import { memoized } from '../../memo.js';
 import { splitCertificates } from '../x509.js';
 import type { Product } from '../x-snp/product.js';
 
@@ -238,6 +239,8 @@ zpacMwFusA==
 };
 
 /** The ASK and the ARK of a product line, DER. */
-export function amdCertificates(product: Product): readonly Uint8Array[] {
-  return splitCertificates(new TextEncoder().encode(chains[product])) ?? [];
-}
+export const amdCertificates = memoized(
+  (product: Product): readonly Uint8Array[] =>
+    splitCertificates(new TextEncoder().encode(chains[product])) ?? [],
+  { keyOf: (product) => product, maxEntries: Object.keys(chains).length },
+);

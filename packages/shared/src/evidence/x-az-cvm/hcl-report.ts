@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod';
 import { readJson } from '../encoded.js';
+import { remembered } from '../remember.js';
 
 const signature = 0x414c_4348; // "HCLA"
 const headerLength = 32;
@@ -35,11 +36,16 @@ export interface HclReport {
   readonly userData: string;
 }
 
+/** Reports that are kept as they were read: a machine has one for as long as it runs. */
+const rememberedReports = 512;
+
 /**
  * Reads an HCL report; undefined when a length, a reserved field or the runtime data is not as it must be. Nothing
  * of it is trusted before the hardware's report is verified and found to carry `reportData`.
  */
-export function parseHclReport(bytes: Uint8Array): HclReport | undefined {
+export const parseHclReport = remembered(readHclReport, rememberedReports);
+
+function readHclReport(bytes: Uint8Array): HclReport | undefined {
   const view = Buffer.from(bytes);
   if (view.length < runtimeDataOffset || view.readUInt32LE(0) !== signature) return undefined;
   const [version, size, request, status] = [4, 8, 12, 16].map((at) => view.readUInt32LE(at));

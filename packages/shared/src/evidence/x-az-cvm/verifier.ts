@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 import type {
   Appraisal,
@@ -113,16 +114,22 @@ function checkConfiguration({ tee, vmConfiguration }: HclReport, policy: AzureCv
 }
 
 function claims(hcl: HclReport, quote: TpmQuote, values: PcrValues): { readonly [key: string]: Json } {
-  const spki = hcl.attestationKey.export({ format: 'der', type: 'spki' });
   return {
     tee: hcl.tee,
     quote_signature: 'holds',
-    ak_fingerprint: createHash('sha256').update(spki).digest('hex'),
+    ak_fingerprint: fingerprintOf(hcl),
     vm_configuration: hcl.vmConfiguration,
     user_data: hcl.userData,
     ...quoteClaims(quote, values),
   };
 }
+
+/** SHA-256 over the SubjectPublicKeyInfo of the attestation key, lower-case hex. */
+const fingerprintOf = perObject(({ attestationKey }: HclReport) =>
+  createHash('sha256')
+    .update(attestationKey.export({ format: 'der', type: 'spki' }))
+    .digest('hex'),
+);
 
 /** The hardware's vector, lowered or raised where the vTPM says more; nothing is claimed while it is incomplete. */
 function vector(

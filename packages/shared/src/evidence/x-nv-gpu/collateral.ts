@@ -2,7 +2,9 @@ import * as z from 'zod';
 import type { Pace } from '../../pace.js';
 import type { EndorsementDocument } from '../appraisal.js';
 import { ocspExpiry } from './ocsp.js';
-import { readRim } from './rim.js';
+import { readRim, type RimReading } from './rim.js';
+import { loadXmlCrypto } from './rim-signature.js';
+import { loadXmldom } from './xml.js';
 
 /** What the RIM service answers with. */
 const rimAnswer = z.looseObject({ rim: z.base64().min(1) });
@@ -38,6 +40,19 @@ export function contentsOf(
   kind: EndorsementDocument['kind'],
 ): readonly Uint8Array[] {
   return documents.filter((document) => document.kind === kind).map(({ content }) => content);
+}
+
+/**
+ * Reads manifests one after the other, and lets others have their turn between: the libraries that it takes to read one
+ * are loaded with the first.
+ */
+export async function readRims(
+  documents: readonly EndorsementDocument[] | undefined,
+  pace: Pace,
+): Promise<readonly RimReading[]> {
+  const manifests = contentsOf(documents, 'nvidia-rim');
+  if (manifests.length > 0) await readEach([loadXmldom, loadXmlCrypto], (load) => load(), pace);
+  return readEach(manifests, readRim, pace);
 }
 
 /** Reads one thing after the other, and lets others have their turn between. */

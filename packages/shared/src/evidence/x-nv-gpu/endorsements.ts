@@ -1,14 +1,14 @@
 import { Pace } from '../../pace.js';
 import type { EndorsementQuery, Endorsements, Evidence } from '../appraisal.js';
 import { parseCertificate, type VendorCertificate } from '../x509.js';
-import { contentsOf, readEach } from './collateral.js';
+import { contentsOf, readEach, readRims } from './collateral.js';
 import { chipOf } from './device-chain.js';
 import { rimDemands, statusSubjects } from './device.js';
 import { readDocument, type DeviceEvidence } from './document.js';
 import { reportFields, type ReportFields } from './fields.js';
 import { certificateId, isAnswered, parseOcspResponse, type StatusSubject } from './ocsp.js';
 import { parseReport } from './report.js';
-import { readRim, type RimReading } from './rim.js';
+import type { RimReading } from './rim.js';
 import type { RimDemand } from './rim-trust.js';
 
 /** More than a machine with eight GPUs and four switches needs. */
@@ -30,7 +30,7 @@ export async function nvEndorsementQueries(
   pace.begin();
   const document = readDocument(evidence);
   if ('code' in document) return [];
-  const rims = await readEach(contentsOf(documents, 'nvidia-rim'), readRim, pace);
+  const rims = await readRims(documents, pace);
   const answers = await readEach(contentsOf(documents, 'ocsp'), parseOcspResponse, pace);
   const devices = await readEach(document.devices, (device) => describe(device, certificates), pace);
   const known = answers.flatMap((some) => some ?? []);

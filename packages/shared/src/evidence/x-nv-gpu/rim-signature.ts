@@ -26,6 +26,11 @@ const xmlCrypto = once(() => {
   return { SignedXml, WholeDocumentC14n11 };
 });
 
+/** Loads what verifies signatures, which is slow; otherwise the first signature does. */
+export function loadXmlCrypto(): void {
+  xmlCrypto();
+}
+
 class Sha384 {
   getAlgorithmName(): string {
     return sha384;
@@ -57,20 +62,21 @@ class EcdsaSha384 {
 }
 
 /**
- * The one signature of a document: a child of its root that signs the whole document and is made as NVIDIA makes them.
- * Undefined for none, several, or one of any other form, since that could sign something else than what is read.
+ * The one signature of a document, as a document of its own: a child of its root that signs the whole document and is
+ * made as NVIDIA makes them. Undefined for none, several, or one of any other form, since that could sign something else
+ * than what is read.
  */
-export function findSignature(root: XmlElement): XmlElement | undefined {
+export function findSignature(root: XmlElement): string | undefined {
   const [signature] = children(root, dsigNamespace, 'Signature');
   const isOnly = root.getElementsByTagNameNS('*', 'Signature').length === 1;
-  return signature !== undefined && isOnly && hasKnownForm(signature) ? signature : undefined;
+  return signature !== undefined && isOnly && hasKnownForm(signature) ? serialize(signature) : undefined;
 }
 
 /**
  * The signed content of a document, canonical: what is left of it when the signature holds, and the only thing of it
  * to believe. Undefined when it does not hold by this key.
  */
-export function signedContent(xml: string, signature: XmlElement, key: KeyObject): string | undefined {
+export function signedContent(xml: string, signature: string, key: KeyObject): string | undefined {
   const { SignedXml, WholeDocumentC14n11 } = xmlCrypto();
   const verifier = new SignedXml({ publicCert: key });
   verifier.CanonicalizationAlgorithms = {
@@ -80,7 +86,7 @@ export function signedContent(xml: string, signature: XmlElement, key: KeyObject
   verifier.HashAlgorithms = { [sha384]: Sha384 };
   verifier.SignatureAlgorithms = { [ecdsaSha384]: EcdsaSha384 };
   try {
-    verifier.loadSignature(serialize(signature));
+    verifier.loadSignature(signature);
     const references = verifier.checkSignature(xml) ? verifier.getSignedReferences() : [];
     return references.length === 1 ? references[0] : undefined;
   } catch {

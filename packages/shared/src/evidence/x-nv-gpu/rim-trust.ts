@@ -107,19 +107,20 @@ export function verifyRim(bytes: Uint8Array, trust: RimTrust): TrustedRim | Reas
 
 function trustRim(reading: RimReading, { at, simulatedRoots, signers }: RimTrust): TrustedRim | Reason {
   if ('reason' in reading) return reading.reason;
-  const { chain, signed }: ReadRim = reading;
+  const { chain }: ReadRim = reading;
   const isSimulated = ({ fingerprint }: VendorCertificate): boolean => simulatedRoots.includes(fingerprint);
   const fault = chainFault(chain, {
     at,
     isTrusted: (root) => root.fingerprint === rimRoot || isSimulated(root),
   });
   if (fault !== undefined) return faultReason(fault);
-  if (signed === undefined) return reason('NV_RIM_SIGNATURE');
+  const rim = reading.signed();
+  if ('code' in rim) return rim;
   const signer = chain[0]?.commonName ?? '';
   if (signers?.includes(signer) === false) {
     return reason('NV_RIM_SIGNER', { message: `The manifest is signed by "${signer}".` });
   }
-  return { rim: signed, chain, simulated: chain.some(isSimulated) };
+  return { rim, chain, simulated: chain.some(isSimulated) };
 }
 
 function faultReason({ kind, certificate: { commonName, notAfter, notBefore } }: ChainFault): Reason {

@@ -1,3 +1,4 @@
+import { once } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 import { remembered } from '../remember.js';
 import { parseCertificate, type VendorCertificate } from '../x509.js';
@@ -35,8 +36,11 @@ export interface ReadRim {
   readonly claimed: Pick<Rim, 'kind' | 'version'>;
   /** The signer's certificate first. */
   readonly chain: readonly VendorCertificate[];
-  /** What is signed; undefined when the signature does not hold by the first certificate. */
-  readonly signed?: Rim;
+  /**
+   * What is signed, verified when it is first asked for: that takes several times as long as reading. A reason when the
+   * signature does not hold by the first certificate, NV_RIM_SIGNATURE, or over something malformed, NV_RIM_MALFORMED.
+   */
+  readonly signed: () => Rim | Reason;
 }
 
 /** A manifest, or NV_RIM_MALFORMED. */
@@ -61,17 +65,30 @@ export const readRim = remembered(read, rememberedManifests, maxXmlBytes);
 function read(bytes: Uint8Array): RimReading {
   try {
     const root = parseRoot(bytes);
-    const claimed = readMeta(root);
     const chain = readCertificates(root);
-    const [signer] = chain;
     const signature = findSignature(root);
-    const content =
-      signature && signer && signedContent(Buffer.from(bytes).toString('utf8'), signature, signer.publicKey);
-    if (content === undefined) return { claimed, chain };
-    const signed = parseRoot(Buffer.from(content));
-    return { claimed, chain, signed: { ...readMeta(signed), measurements: readPayload(signed) } };
+    return { claimed: readMeta(root), chain, signed: once(() => readSigned(bytes, signature, chain)) };
   } catch (error) {
     return { reason: malformedReason(error) };
+  }
+}
+
+function readSigned(
+  bytes: Uint8Array,
+  signature: string | undefined,
+  [signer]: readonly VendorCertificate[],
+): Rim | Reason {
+  try {
+    const text = Buffer.from(bytes).toString('utf8');
+    const content =
+      signature === undefined || signer === undefined
+        ? undefined
+        : signedContent(text, signature, signer.publicKey);
+    if (content === undefined) return reason('NV_RIM_SIGNATURE');
+    const signed = parseRoot(Buffer.from(content));
+    return { ...readMeta(signed), measurements: readPayload(signed) };
+  } catch (error) {
+    return malformedReason(error);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Pace } from '../../pace.js';
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier } from '../appraisal.js';
-import { contentsOf, readEach } from './collateral.js';
+import { contentsOf, readEach, readRims } from './collateral.js';
 import { appraiseDevice, type DeviceFindings } from './device.js';
 import { deviceAppraisal, softIn, tier } from './device-appraisal.js';
 import { readDocument } from './document.js';
@@ -11,7 +11,7 @@ import { parseOcspResponse, type OcspAnswer } from './ocsp.js';
 import { nvPolicySchema, type NvPolicy } from './policy.js';
 import { demandedManifests, deviceNames, linkedDevices, repeatedDevices } from './machine.js';
 import { machineFailures, type PolicyFailure } from './policy-checks.js';
-import { readRim, type RimReading } from './rim.js';
+import type { RimReading } from './rim.js';
 import { trustworthiness } from './trustworthiness.js';
 
 const namespace = 'x-nv-gpu';
@@ -137,11 +137,11 @@ async function readCollateral(
   { endorsements: { documents } }: Input,
   pace: Pace,
 ): Promise<{ readonly rims: readonly RimReading[]; readonly ocspAnswers: readonly OcspAnswer[] } | Reason> {
-  const manifests = contentsOf(documents, 'nvidia-rim');
-  if (manifests.length > maxRims) return reason('NV_RIM_EXCESSIVE');
-  const rims = await readEach(manifests, readRim, pace);
+  if (contentsOf(documents, 'nvidia-rim').length > maxRims) return reason('NV_RIM_EXCESSIVE');
+  const rims = await readRims(documents, pace);
   const unreadable = rims.find((rim) => 'reason' in rim);
   if (unreadable !== undefined) return unreadable.reason;
+  await readEach(rims, (rim) => 'signed' in rim && rim.signed(), pace);
   const responses = contentsOf(documents, 'ocsp');
   const answers = await readEach(responses.slice(0, maxOcspResponses), parseOcspResponse, pace);
   const isUsable = responses.length <= maxOcspResponses && !answers.includes(undefined);

@@ -9,6 +9,11 @@ const xmldom = once(
   () => createRequire(import.meta.url)('@xmldom/xmldom') as typeof import('@xmldom/xmldom'),
 );
 
+/** Loads what reads XML, which is slow; otherwise the first document does. */
+export function loadXmldom(): void {
+  xmldom();
+}
+
 /** Larger than any manifest, bytes: bounds memory and time. */
 export const maxXmlBytes = 256 * 1024;
 const maxElements = 4096;

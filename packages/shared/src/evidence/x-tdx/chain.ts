@@ -1,4 +1,5 @@
 import { reason, type Reason } from '../../reasons.js';
+import { remembered } from '../remember.js';
 import { select, type Check } from '../select.js';
 import {
   isP256,
@@ -23,6 +24,9 @@ const names = {
 
 /** More than any honest set: bounds the signatures that a hostile one makes the verifier compute. */
 const maxCertificates = 32;
+
+/** Chains that are kept as they were read. */
+const rememberedChains = 512;
 
 /** Critical extensions whose meaning is checked here: basicConstraints and keyUsage. */
 const understoodExtensions = new Set(['2.5.29.19', '2.5.29.15']);
@@ -49,7 +53,7 @@ export interface PckChain {
  * certificates do not take the place of one of these, so that no byte of the chain is without meaning.
  */
 export function verifyPckChain(pem: Uint8Array, { at, simulatedRoots }: Trust): PckChain | Reason {
-  const certificates = parseAll(splitPckChain(pem));
+  const certificates = readPckChain(pem);
   if (certificates === undefined) return reason('TDX_CERTIFICATE_UNREADABLE');
   const [root, pckCa, pck] = (['root', 'pckCa', 'pck'] as const).map((role) =>
     certificates.find(isNamed(role)),
@@ -94,6 +98,9 @@ export function findTcbSigners(
   if (passed.length === 0 && failure !== undefined) return failure;
   return passed.map(({ certificate }) => certificate);
 }
+
+/** A platform's chain is the same in all of its quotes. */
+const readPckChain = remembered((pem) => parseAll(splitPckChain(pem)), rememberedChains);
 
 /** Reads certificates; undefined when one of them cannot be read. */
 function parseAll(ders: readonly Uint8Array[] | undefined): readonly VendorCertificate[] | undefined {

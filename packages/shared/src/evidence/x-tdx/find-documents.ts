@@ -1,8 +1,8 @@
-import { reason, type Reason, type ReasonCode } from '../../reasons.js';
 import { verify } from 'node:crypto';
+import { reason, type Reason, type ReasonCode } from '../../reasons.js';
 import type { EndorsementDocument } from '../appraisal.js';
 import { select, type Check } from '../select.js';
-import type { VendorCertificate } from '../x509.js';
+import { holds, type VendorCertificate } from '../x509.js';
 import {
   readQeIdentity,
   readTcbInfo,
@@ -95,8 +95,11 @@ function find<T extends Dated>(
   return { refusal: failure ?? reason('TDX_COLLATERAL_UNREADABLE') };
 }
 
-function isSignedBy<T>({ signedBytes, signature }: SignedDocument<T>, signer: VendorCertificate): boolean {
-  return verify('sha256', signedBytes, { key: signer.publicKey, dsaEncoding: 'ieee-p1363' }, signature);
+function isSignedBy<T>(document: SignedDocument<T>, { publicKey: key }: VendorCertificate): boolean {
+  const { signedBytes, signature } = document;
+  return holds(document, key, () =>
+    verify('sha256', signedBytes, { key, dsaEncoding: 'ieee-p1363' }, signature),
+  );
 }
 
 function differs(code: ReasonCode, field: string, named: string, own: Uint8Array): Reason | undefined {

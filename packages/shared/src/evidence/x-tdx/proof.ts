@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { reason, type Reason } from '../../reasons.js';
+import { remembered } from '../remember.js';
 import { verifyPckChain, type PckChain, type Trust } from './chain.js';
 import type { TdxQuote } from './quote.js';
 
@@ -37,8 +38,13 @@ function isSignedRaw(data: Uint8Array, signature: Uint8Array, key: KeyObject): b
   return verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, signature);
 }
 
+/** A quoting enclave signs with one key for months, and reading one takes as long as a signature. */
+const rememberedKeys = 512;
+
 /** The key of a point, x and y; undefined when the point is not on the curve. */
-function p256Key(point: Uint8Array): KeyObject | undefined {
+const p256Key = remembered(readP256Key, rememberedKeys);
+
+function readP256Key(point: Uint8Array): KeyObject | undefined {
   const coordinate = (from: number): string =>
     Buffer.from(point.subarray(from, from + 32)).toString('base64url');
   try {

@@ -83,7 +83,7 @@ function readQuote(bytes: Uint8Array): TdxQuote | Reason {
   return {
     version,
     report,
-    signedBytes: Uint8Array.from(bytes.subarray(0, signedLength)),
+    signedBytes: new Uint8Array(bytes.subarray(0, signedLength)),
     signature,
     attestationKey,
     qeReport,
@@ -111,8 +111,8 @@ function readCertification(reader: Reader): { type: number; data: Uint8Array; is
 
 function readQeReport(bytes: Uint8Array): QeReport {
   const field = (offset: number, length: number): Uint8Array =>
-    Uint8Array.from(bytes.subarray(offset, offset + length));
-  const view = Buffer.from(bytes);
+    new Uint8Array(bytes.subarray(offset, offset + length));
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return {
     miscselect: field(16, 4),
     attributes: field(48, 16),

@@ -17,23 +17,27 @@ export class Reader {
 
   /** A copy of the next bytes. */
   take(length: number): Uint8Array {
-    const end = this.#offset + length;
-    if (end > this.#bytes.length) throw new Truncated();
-    const taken = Uint8Array.from(this.#bytes.subarray(this.#offset, end));
-    this.#offset = end;
-    return taken;
+    return new Uint8Array(this.#next(length));
   }
 
   uint16(): number {
-    return Buffer.from(this.take(2)).readUInt16LE();
+    return this.#next(2).readUInt16LE();
   }
 
   uint32(): number {
-    return Buffer.from(this.take(4)).readUInt32LE();
+    return this.#next(4).readUInt32LE();
   }
 
   /** All that is left. */
   rest(): Uint8Array {
     return this.take(this.#bytes.length - this.#offset);
+  }
+
+  #next(length: number): Buffer {
+    const end = this.#offset + length;
+    if (end > this.#bytes.length) throw new Truncated();
+    const next = this.#bytes.subarray(this.#offset, end);
+    this.#offset = end;
+    return next;
   }
 }

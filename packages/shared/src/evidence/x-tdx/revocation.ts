@@ -1,3 +1,4 @@
+import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 import { select } from '../select.js';
 import { isSignedByP256, parseCrl, type VendorCertificate, type VendorCrl } from '../x509.js';
@@ -69,19 +70,21 @@ function checkIssued(
         : reason('TDX_CRL_EXPIRED', {
             message: `The revocation list of the ${name} ended at ${nextUpdate?.toISOString() ?? 'no stated time'}.`,
           }),
-    (list) =>
-      [list, ...list.revoked].every(({ criticalExtensions }) => criticalExtensions.length === 0)
-        ? undefined
-        : reason('TDX_CRL_UNSUPPORTED'),
+    (list) => (contentOf(list).isUnderstood ? undefined : reason('TDX_CRL_UNSUPPORTED')),
   ]);
   if (passed.length === 0) return { missing: [], refusals: failure === undefined ? [] : [failure] };
-  const serials = new Set(passed.flatMap(({ revoked }) => revoked.map(({ serial }) => serial)));
   return {
     missing: [],
     refusals: certificates
-      .filter(({ serial }) => serials.has(serial))
+      .filter(({ serial }) => passed.some((list) => contentOf(list).serials.has(serial)))
       .map(({ commonName }) =>
         reason('TDX_CERTIFICATE_REVOKED', { message: `Intel revoked this ${commonName}.` }),
       ),
   };
 }
+
+/** What a list revokes, and whether every part of it is understood. Lists have up to thousands of entries. */
+const contentOf = perObject((list: VendorCrl) => ({
+  serials: new Set(list.revoked.map(({ serial }) => serial)),
+  isUnderstood: [list, ...list.revoked].every(({ criticalExtensions }) => criticalExtensions.length === 0),
+}));

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod';
 import { base64Bytes, hexBytes, readJson } from '../encoded.js';
+import { remembered } from '../remember.js';
 import { parsePublic, type TpmPublic } from './public-area.js';
 
 /** Far more than a quote with all PCRs of all banks takes. */
@@ -46,8 +47,13 @@ export function formatEvidence({ ak_public, tpm_quote }: TpmEvidence): Uint8Arra
 /** An attestation key; what a SubjectPublicKeyInfo does not tell is left out. */
 export type AttestationKey = Pick<TpmPublic, 'key'> & Partial<TpmPublic>;
 
+/** Attestation keys that are kept as they were read: a machine has one for years. */
+const rememberedKeys = 512;
+
 /** Reads an attestation key, TPM2B_PUBLIC or SubjectPublicKeyInfo; undefined when it is neither. */
-export function parseAttestationKey(bytes: Uint8Array): AttestationKey | undefined {
+export const parseAttestationKey = remembered(readAttestationKey, rememberedKeys);
+
+function readAttestationKey(bytes: Uint8Array): AttestationKey | undefined {
   const area = parsePublic(bytes);
   if (area !== undefined) return area;
   const key = parseSpki(bytes);

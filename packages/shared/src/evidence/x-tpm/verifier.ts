@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 import type { Appraisal, AppraisalInput, EvidenceVerifier, Json } from '../appraisal.js';
 import { answers } from '../nonce.js';
@@ -139,11 +140,11 @@ function keyClaims(key: AttestationKey): { readonly [key: string]: Json } {
 }
 
 /** SHA-256 over the SubjectPublicKeyInfo, lower-case hex. */
-function fingerprintOf({ key }: AttestationKey): string {
-  return createHash('sha256')
+const fingerprintOf = perObject(({ key }: AttestationKey) =>
+  createHash('sha256')
     .update(key.export({ format: 'der', type: 'spki' }))
-    .digest('hex');
-}
+    .digest('hex'),
+);
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');

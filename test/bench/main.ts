@@ -12,6 +12,7 @@ import { heartbeats } from './cases/heartbeats.js';
 import { processes } from './cases/processes.js';
 import { refreshes } from './cases/refreshes.js';
 import { comeBack } from './cases/return.js';
+import { verification } from './cases/verification.js';
 import { createBenchFederation } from './federation.js';
 import type { Figure } from './measure.js';
 import { table } from './table.js';
@@ -23,6 +24,7 @@ const cases: Readonly<Record<string, Case>> = {
   return: comeBack,
   processes,
   'fan-out': fanOut,
+  verification,
 };
 const marks = ['<!-- table -->', '<!-- end of table -->'] as const;
 

@@ -16,7 +16,7 @@ export interface Worker {
 }
 
 /** Starts a program of `hosts` in a process of its own. `MUSTER_BENCH_PROFILE` names a folder for CPU profiles. */
-export function startWorker(program: 'muster' | 'http2' | 'grpc' | 'tcp'): Worker {
+export function startWorker(program: 'muster' | 'http2' | 'grpc' | 'tcp' | 'verification'): Worker {
   const profiles = process.env['MUSTER_BENCH_PROFILE'];
   const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}/${program}`];
   const child = fork(fileURLToPath(new URL(`./hosts/${program}.js`, import.meta.url)), {

@@ -122,6 +122,7 @@ export class SimulatedSite {
         namespaces: ['x-a', 'x-snp'],
         nonce: Buffer.alloc(32, 1),
         agentVersion: 'bench',
+        lastCommandId: '',
         trustBundleDigest: Buffer.alloc(0),
       },
     });

@@ -9,13 +9,16 @@ import {
   type CommandLog,
   type CommandResult,
 } from '@muster/agent/session/command-log.js';
+import type { Command } from '@muster/shared/gen/muster/v1/agent.js';
 import { reason } from '@muster/shared/reasons.js';
 
 const applied: CommandResult = { outcome: 'APPLIED', reasons: [] };
 const failed: CommandResult = { outcome: 'FAILED', reasons: [reason('JOB_STOP_INCOMPLETE')] };
 
+const command = (seq: bigint): Pick<Command, 'seq' | 'id'> => ({ seq, id: `command-${seq}` });
+
 function done(log: CommandLog, seq: bigint, result = applied): CommandLog {
-  return finish(receive(log, seq).log, seq, result);
+  return finish(receive(log, command(seq)).log, seq, result);
 }
 
 describe('the command log', () => {
@@ -26,15 +29,25 @@ describe('the command log', () => {
   });
 
   it('applies a command once, and repeats its result', () => {
-    const { log, arrival } = receive(emptyLog, 1n);
+    const { log, arrival } = receive(emptyLog, command(1n));
     expect(arrival.type).toBe('apply');
-    expect(receive(log, 1n).arrival.type).toBe('running');
+    expect(receive(log, command(1n)).arrival.type).toBe('running');
     const rejected: CommandResult = { outcome: 'REJECTED', reasons: [reason('COMMAND_NOT_UNDERSTOOD')] };
-    expect(receive(finish(log, 1n, rejected), 1n).arrival).toEqual({ type: 'finished', result: rejected });
+    expect(receive(finish(log, 1n, rejected), command(1n)).arrival).toEqual({
+      type: 'finished',
+      result: rejected,
+    });
   });
 
   it('tries a command again that failed', () => {
-    expect(receive(done(emptyLog, 1n, failed), 1n).arrival.type).toBe('apply');
+    expect(receive(done(emptyLog, 1n, failed), command(1n)).arrival.type).toBe('apply');
+  });
+
+  it('knows the command with the highest number, whenever it came', () => {
+    expect(emptyLog.latest.id).toBe('');
+    const log = done(done(openLog(emptyLog, 'log-1'), 3n), 1n);
+    expect(log.latest.id).toBe('command-3');
+    expect(openLog(log, 'log-2').latest.id).toBe('');
   });
 
   it('starts anew with a new log', () => {
@@ -51,9 +64,9 @@ describe('the command log', () => {
 
   it('takes no more commands at once than any window allows', () => {
     let log = emptyLog;
-    for (let seq = 1n; seq <= 256n; seq += 1n) ({ log } = receive(log, seq));
-    expect(receive(log, 257n).arrival.type).toBe('overflow');
-    expect(receive(log, 256n).arrival.type).toBe('running');
+    for (let seq = 1n; seq <= 256n; seq += 1n) ({ log } = receive(log, command(seq)));
+    expect(receive(log, command(257n)).arrival.type).toBe('overflow');
+    expect(receive(log, command(256n)).arrival.type).toBe('running');
   });
 
   it('stays bounded when a number never comes', () => {
@@ -78,7 +91,7 @@ describe('the command log', () => {
           if (type === 'end') {
             if (log.running.has(seq)) log = finish(log, seq, applied);
           } else {
-            const { log: next, arrival } = receive(log, seq);
+            const { log: next, arrival } = receive(log, command(seq));
             log = next;
             if (arrival.type === 'apply') applications.set(seq, (applications.get(seq) ?? 0) + 1);
           }

@@ -11,7 +11,13 @@ import { decide, initialState, nextTick } from '@muster/agent/session/session-st
 import type { SessionEffect, SessionEvent, SessionState } from '@muster/agent/session/session-types.js';
 import type { Downstream } from '@muster/server/sessions/connections.js';
 import { refusal } from '@muster/shared/errors.js';
-import { Hello, SiteJobState, type Command, type DesiredState } from '@muster/shared/gen/muster/v1/agent.js';
+import {
+  Hello,
+  SiteJobState,
+  type Command,
+  type DesiredState,
+  type JobPermit,
+} from '@muster/shared/gen/muster/v1/agent.js';
 import { reason } from '@muster/shared/reasons.js';
 import { modelTimes, Stream, type Guards } from './stream.js';
 
@@ -19,7 +25,6 @@ const { graceMs, leaseTtlMs } = modelTimes;
 const greeting = Hello.fromPartial({ protocolMin: 1, protocolMax: 1 });
 const applied: CommandResult = { outcome: 'APPLIED', reasons: [] };
 const rejected: CommandResult = { outcome: 'REJECTED', reasons: [] };
-const expiresAt = new Date(8.64e15);
 
 /** A job's process at the site; it outlives the agent by the grace at most. */
 export interface Process {
@@ -27,6 +32,16 @@ export interface Process {
   readonly generation: bigint;
   readonly runId: string;
   endsAt: number;
+}
+
+/** What an agent begins with. */
+interface AgentParts {
+  readonly boot: string;
+  readonly now: number;
+  readonly wallOffset: number;
+  readonly processes: Process[];
+  readonly random: () => number;
+  readonly guards: Guards;
 }
 
 /** An agent: its pure parts, and a memory that ends with it. Its clock is its own. */
@@ -41,30 +56,28 @@ export class AgentModel {
   #state: SessionState;
   #waiting: { readonly runId: string; readonly done: () => void }[] = [];
   now: number;
-  /** How often each command's effect began, by number, in this life of the agent. */
-  readonly begun = new Map<bigint, number>();
+  /** How far the wall clock of the site is from the time that passes, ms. */
+  wallOffset: number;
+  /** How often each command's effect began, by its log and id, in this life of the agent. */
+  readonly begun = new Map<string, number>();
 
-  constructor(boot: string, now: number, processes: Process[], random: () => number, guards: Guards) {
-    [this.#boot, this.now, this.#processes, this.#random, this.#guards] = [
-      boot,
-      now,
-      processes,
-      random,
-      guards,
-    ];
-    this.#state = initialState(now);
+  constructor({ boot, now, wallOffset, processes, random, guards }: AgentParts) {
+    [this.#boot, this.now, this.wallOffset] = [boot, now, wallOffset];
+    [this.#processes, this.#random, this.#guards] = [processes, random, guards];
+    this.#state = initialState(this.#clock);
   }
 
   /** When something is due by itself. */
   get nextAt(): number {
     const ends = this.#processes.map(({ endsAt }) => endsAt);
-    return Math.min(nextTick(this.#state) ?? Infinity, ...ends);
+    const ticksAt = (nextTick(this.#state) ?? Infinity) - (this.#clock - this.now);
+    return Math.min(ticksAt, ...ends);
   }
 
   tick(): void {
     const over = this.#processes.filter(({ endsAt }) => endsAt <= this.now);
     for (const process of over) this.#gone(process);
-    if ((nextTick(this.#state) ?? Infinity) <= this.now) this.#dispatch({ type: 'tick' });
+    if ((nextTick(this.#state) ?? Infinity) <= this.#clock) this.#dispatch({ type: 'tick' });
   }
 
   receive(stream: Stream, message: Downstream | 'ended'): void {
@@ -73,7 +86,7 @@ export class AgentModel {
       this.#state = { ...this.#state, log: { ...emptyLog, logId: this.#state.log.logId } };
     this.#dispatch({ type: 'received', stream: stream.id, message });
     if (message.$case === 'heartbeatAck' && message.value.leaseRenewed && !this.#guards.sendTime) {
-      this.#state = { ...this.#state, lease: { endsAt: this.now + leaseTtlMs } };
+      this.#state = { ...this.#state, lease: { endsAt: this.#clock + leaseTtlMs } };
     }
   }
 
@@ -89,7 +102,7 @@ export class AgentModel {
       this.#job(jobId, {
         type: 'asked',
         runId: `${this.#boot}-${this.now}-${jobId}`,
-        now: new Date(this.now),
+        now: new Date(this.now + this.wallOffset),
       });
     }
   }
@@ -101,8 +114,13 @@ export class AgentModel {
     }
   }
 
+  /** What the agent takes for the monotonic clock. */
+  get #clock(): number {
+    return this.#guards.agentClock ? this.now : this.now + this.wallOffset;
+  }
+
   #dispatch(event: SessionEvent): void {
-    const { state, effects } = decide(this.#state, event, { now: this.now, random: this.#random() });
+    const { state, effects } = decide(this.#state, event, { now: this.#clock, random: this.#random() });
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
   }
@@ -114,7 +132,8 @@ export class AgentModel {
         this.streams.set(stream.id, stream);
         const { epoch, log } = this.#state;
         const runningJobs = this.#running();
-        const known = { lastEpoch: epoch, logId: log.logId, appliedSeq: log.cursor, runningJobs };
+        const { logId, cursor: appliedSeq, latest } = log;
+        const known = { lastEpoch: epoch, logId, appliedSeq, lastCommandId: latest.id, runningJobs };
         const value = { ...greeting, bootId: this.#boot, ...known };
         stream.up.push({ $case: 'hello', value });
         return;
@@ -131,7 +150,7 @@ export class AgentModel {
           value: { reason: effect.reason },
         });
       case 'apply':
-        this.begun.set(effect.command.seq, (this.begun.get(effect.command.seq) ?? 0) + 1);
+        this.#begin(`${effect.logId}/${effect.command.id}`);
         return this.#apply(effect.logId, effect.command);
       case 'reconcile':
         return this.#reconcile(effect.logId, effect.desired, effect.adopt);
@@ -144,6 +163,10 @@ export class AgentModel {
       case 'abort':
       default:
     }
+  }
+
+  #begin(command: string): void {
+    this.begun.set(command, (this.begun.get(command) ?? 0) + 1);
   }
 
   #apply(logId: string, { seq, action }: Command): void {
@@ -170,9 +193,10 @@ export class AgentModel {
     }
   }
 
-  #permit({ jobId, generation }: { readonly jobId: string; readonly generation: bigint }): boolean {
-    if (!this.#agreed.has(`${jobId}/${generation}`) || !isHeld(this.#state.lease, this.now)) return false;
-    this.#job(jobId, { type: 'permitted', permit: { jobId, generation, permit: '', expiresAt } });
+  #permit({ jobId, generation, permit }: JobPermit): boolean {
+    if (!this.#agreed.has(`${jobId}/${generation}`) || !isHeld(this.#state.lease, this.#clock)) return false;
+    const expiresAt = new Date(Number(permit));
+    this.#job(jobId, { type: 'permitted', permit: { jobId, generation, permit, expiresAt } });
     return true;
   }
 

@@ -17,14 +17,14 @@ import {
 import type { CommandAction } from '@muster/server/ports.js';
 import type { Downstream } from '@muster/server/sessions/connections.js';
 import { jobStateNames, outcomeNames, type Upstream } from '@muster/server/sessions/frames.js';
-import { decideResumption } from '@muster/server/sessions/resume.js';
+import { decideResumption, type Remembered, type Resumption } from '@muster/server/sessions/resume.js';
 import { decideSession, type SessionEffect } from '@muster/server/sessions/session-state.js';
 import { ResumeMode, type Command, type Hello } from '@muster/shared/gen/muster/v1/agent.js';
 import { toDuration } from '@muster/shared/grpc/duration.js';
 import { reason } from '@muster/shared/reasons.js';
 import { modelTimes, siteName, type Guards, type Stream } from './stream.js';
 
-const { leaseTtlMs, graceMs, marginMs, checkMs, reportMs, resendMs, heartbeatMs } = modelTimes;
+const { leaseTtlMs, graceMs, marginMs, checkMs, reportMs, resendMs, heartbeatMs, permitMs } = modelTimes;
 const limits = { window: 32, resendMs };
 const stopReasons = [reason('JOB_STOPPED_BY_OPERATOR')];
 const runOf = { RUNNING: 'running', COMPLETED: 'completed', FAILED: 'failed', STOPPED: 'stopped' } as const;
@@ -34,14 +34,28 @@ interface StoredCommand {
   outcome?: string;
 }
 
+/** What survives a crash. */
+interface Database {
+  readonly jobs: ReadonlyMap<string, JobState>;
+  readonly commands: readonly StoredCommand[];
+  readonly epoch: number;
+  readonly bootId: string | null;
+  readonly logId: string;
+}
+
 /** The server: its pure parts around a store that survives a crash and a memory that does not. */
 export class ServerModel {
   readonly #guards: Guards;
   // The store.
-  readonly jobs = new Map<string, JobState>();
-  readonly commands: StoredCommand[] = [];
+  jobs = new Map<string, JobState>();
+  commands: StoredCommand[] = [];
   #epoch = 0;
   #bootId: string | null = null;
+  #logId = 'log-0';
+  #backup: Database | undefined;
+  // How many were ever made: ids are random, and no restored database gives one again.
+  #commandIds = 0;
+  #logs = 0;
   // Memory.
   #stream: Stream | undefined;
   #delivery: Delivery | undefined;
@@ -51,14 +65,28 @@ export class ServerModel {
   readonly #deadlines = new Map<string, { readonly at: number; readonly event: JobEvent }>();
   // What the world looks at.
   up = true;
-  proven = true;
   now = 0;
+  /** How far the wall clock of the server is from the time that passes, ms. */
+  wallOffset = 0;
   lastGrant = -Infinity;
+  /** The last grant of a server whose database was replaced by an older one. */
+  lastForgottenGrant = -Infinity;
   /** Writes of a session that was not the newest. */
   staleWrites = 0;
 
+  #provenUntil: number = modelTimes.tokenMs;
+
   constructor(guards: Guards) {
     this.#guards = guards;
+  }
+
+  /** Whether the site's tokens are unexpired by the server's wall clock. */
+  get proven(): boolean {
+    return this.#wall < this.#provenUntil;
+  }
+
+  prove(): void {
+    this.#provenUntil = this.#wall + modelTimes.tokenMs;
   }
 
   /** The job that is not over; a new one when all are. */
@@ -85,9 +113,32 @@ export class ServerModel {
   }
 
   loseProof(): void {
-    this.proven = false;
+    this.#provenUntil = -Infinity;
     const reasons = [reason('ATTESTATION_EXPIRED')];
     if (this.up) this.apply(this.job.id, { type: 'permission_lost', reasons });
+  }
+
+  /** Copies the database. */
+  backUp(): void {
+    const { jobs, commands } = this;
+    this.#backup = {
+      jobs: new Map(jobs),
+      commands: commands.map((stored) => ({ ...stored })),
+      epoch: this.#epoch,
+      bootId: this.#bootId,
+      logId: this.#logId,
+    };
+  }
+
+  /** Puts the copy in the place of the database, and starts again. */
+  restore(streams: readonly Stream[]): void {
+    if (this.#backup === undefined) return;
+    if (this.up) this.crash(streams);
+    const { jobs, commands, epoch, bootId, logId } = this.#backup;
+    [this.jobs, this.commands] = [new Map(jobs), commands.map((stored) => ({ ...stored }))];
+    [this.#epoch, this.#bootId, this.#logId] = [epoch, bootId, logId];
+    this.lastForgottenGrant = this.lastGrant;
+    this.restart();
   }
 
   /** Memory is lost; the streams end. */
@@ -116,13 +167,14 @@ export class ServerModel {
 
   tick(): void {
     if (!this.up) return;
-    if (this.#dueAt !== undefined && this.now >= this.#dueAt) this.#deliver({ type: 'due' });
+    if (!this.proven && this.#provenUntil > -Infinity) this.loseProof();
+    if (this.#dueAt !== undefined && this.#clock >= this.#dueAt) this.#deliver({ type: 'due' });
     for (const [jobId, { at, event }] of this.#deadlines) {
-      if (this.now < at) continue;
+      if (this.#clock < at) continue;
       this.#deadlines.delete(jobId);
       this.apply(jobId, event);
     }
-    if (!this.#watched || this.now < this.#leaseEndsAt) return;
+    if (!this.#watched || this.#clock < this.#leaseEndsAt) return;
     this.#watched = false;
     for (const { id } of this.jobs.values()) this.apply(id, { type: 'lease_ended', participant: siteName });
   }
@@ -140,7 +192,7 @@ export class ServerModel {
     switch (effect.type) {
       case 'check_job': {
         const event: JobEvent = { type: 'check_deadline', generation: effect.generation };
-        this.#deadlines.set(jobId, { at: this.now + checkMs, event });
+        this.#deadlines.set(jobId, { at: this.#clock + checkMs, event });
         const value = { jobId, generation, participants: [], deadline: undefined, dryRun: false };
         return this.#enqueue({ $case: 'checkJob', value });
       }
@@ -148,14 +200,14 @@ export class ServerModel {
         return this.apply(
           jobId,
           this.proven
-            ? { type: 'cleared', generation: effect.generation, permit: 'permit' }
+            ? { type: 'cleared', generation: effect.generation, permit: String(this.#wall + permitMs) }
             : { type: 'denied', generation: effect.generation, reasons: stopReasons },
         );
       case 'permit_job':
-        this.#leaseEndsAt = Math.max(this.#leaseEndsAt, this.now + this.#longestLeaseMs);
+        this.#grantUntil();
         return this.#enqueue({
           $case: 'permitJob',
-          value: { permit: { jobId, generation, permit: 'permit' } },
+          value: { permit: { jobId, generation, permit: this.jobs.get(jobId)?.permit ?? '' } },
         });
       case 'stop_job':
         this.#supersede(jobId, generation);
@@ -169,7 +221,7 @@ export class ServerModel {
       case 'expect_report': {
         const { participant } = effect;
         const event: JobEvent = { type: 'report_overdue', participant, generation: effect.generation };
-        this.#deadlines.set(jobId, { at: this.now + reportMs, event });
+        this.#deadlines.set(jobId, { at: this.#clock + reportMs, event });
         return;
       }
       case 'disarm_check_deadline':
@@ -216,11 +268,18 @@ export class ServerModel {
 
   #open(stream: Stream, hello: Hello): void {
     const lastSeq = this.commands.length;
-    const { epoch, mode } = decideResumption(
-      hello,
-      { epoch: this.#epoch, bootId: this.#bootId, lastSeq },
-      'log-1',
-    );
+    const { lastCommandId } = hello;
+    const knowsLatest =
+      !this.#guards.latest ||
+      lastCommandId === '' ||
+      this.commands.some(({ command }) => command.id === lastCommandId);
+    const { epoch, mode, renameLog } = this.#resumption(hello, {
+      epoch: this.#epoch,
+      bootId: this.#bootId,
+      lastSeq,
+      knowsLatest,
+    });
+    if (renameLog) this.#logId = `log-${(this.#logs += 1)}`;
     [this.#epoch, this.#bootId, stream.epoch] = [epoch, hello.bootId, epoch];
     const previous = this.#stream;
     this.#stream = stream;
@@ -228,7 +287,7 @@ export class ServerModel {
       this.#session(previous, decideSession(previous.session, { type: 'closed' }));
     }
     stream.session = decideSession(stream.session, { type: 'welcomed' }).state;
-    stream.down.push(welcome(epoch, mode));
+    stream.down.push(welcome(epoch, mode, this.#logId));
     if (mode === 'SNAPSHOT') stream.down.push(this.#desiredState());
     const unfinished = this.commands.filter(({ outcome }) => outcome === undefined);
     this.#delivery = openDelivery(
@@ -242,6 +301,13 @@ export class ServerModel {
       if (!listed) this.apply(id, { type: 'site_resumed', participant: siteName, generation: undefined });
     }
     this.#deliver({ type: 'due' });
+  }
+
+  #resumption(hello: Hello, remembered: Remembered): Resumption {
+    const decided = decideResumption(hello, remembered, this.#logId);
+    if (this.#guards.rename || !decided.renameLog) return decided;
+    const mode = hello.bootId === remembered.bootId ? 'REPLAY' : 'SNAPSHOT';
+    return { ...decided, mode, renameLog: false };
   }
 
   #desiredState(): Downstream {
@@ -284,7 +350,8 @@ export class ServerModel {
 
   #enqueue(action: CommandAction): void {
     const seq = this.commands.length + 1;
-    const command: Command = { seq: BigInt(seq), id: `command-${seq}`, action };
+    const id = `command-${(this.#commandIds += 1)}`;
+    const command: Command = { seq: BigInt(seq), id, action };
     this.commands.push({ command });
     this.#deliver({ type: 'enqueued', command: queued(command) });
     this.#deliver({ type: 'due' });
@@ -302,7 +369,7 @@ export class ServerModel {
   /** Whether something is to be told. */
   #deliver(event: DeliveryEvent): boolean {
     if (this.#delivery === undefined) return false;
-    const { state, effects, dueAt } = decideDelivery(this.#delivery, event, this.now, limits);
+    const { state, effects, dueAt } = decideDelivery(this.#delivery, event, this.#clock, limits);
     [this.#delivery, this.#dueAt] = [state, dueAt];
     for (const effect of effects) {
       const command = this.commands[effect.seq - 1]?.command;
@@ -319,7 +386,16 @@ export class ServerModel {
   }
 
   #grantUntil(): void {
-    this.#leaseEndsAt = Math.max(this.#leaseEndsAt, this.now + this.#longestLeaseMs);
+    this.#leaseEndsAt = Math.max(this.#leaseEndsAt, this.#clock + this.#longestLeaseMs);
+  }
+
+  /** What the server takes for the monotonic clock. */
+  get #clock(): number {
+    return this.#guards.serverClock ? this.now : this.#wall;
+  }
+
+  get #wall(): number {
+    return this.now + this.wallOffset;
   }
 
   get #longestLeaseMs(): number {
@@ -339,12 +415,12 @@ function queued({ seq, action }: Command): { readonly seq: number; readonly urge
   return { seq: Number(seq), urgent: isUrgent(action?.$case ?? '') };
 }
 
-function welcome(epoch: number, mode: 'REPLAY' | 'SNAPSHOT'): Downstream {
+function welcome(epoch: number, mode: 'REPLAY' | 'SNAPSHOT', logId: string): Downstream {
   return {
     $case: 'welcome',
     value: {
       epoch: BigInt(epoch),
-      logId: 'log-1',
+      logId,
       mode: ResumeMode[mode],
       heartbeatInterval: toDuration(heartbeatMs),
       leaseTtl: toDuration(leaseTtlMs),

@@ -11,11 +11,23 @@ export type Happening =
   | { readonly type: 'period'; readonly ms: number; readonly up: boolean; readonly down: boolean }
   | { readonly type: 'up' | 'down' | 'both'; readonly which: number }
   | { readonly type: 'agentLosesStream' | 'serverLosesStream'; readonly which: number }
+  | { readonly type: 'stepServerClock' | 'stepAgentClock'; readonly ms: number }
   | {
       readonly type:
-        'work' | 'admit' | 'stop' | 'start' | 'exit' | 'crashServer' | 'crashAgent' | 'loseProof' | 'prove';
+        | 'backUp'
+        | 'restore'
+        | 'work'
+        | 'admit'
+        | 'stop'
+        | 'start'
+        | 'exit'
+        | 'crashServer'
+        | 'crashAgent'
+        | 'loseProof'
+        | 'prove';
     };
 
+const hourMs = 3_600_000;
 const which = fc.nat({ max: 3 });
 const period = fc.record({
   type: fc.constant('period' as const),
@@ -45,6 +57,14 @@ export const anyHistory: fc.Arbitrary<readonly Happening[]> = fc.array(
       arbitrary: fc.constantFrom<Happening>({ type: 'exit' }, { type: 'loseProof' }, { type: 'prove' }),
     },
     { weight: 1, arbitrary: fc.constantFrom<Happening>({ type: 'crashServer' }, { type: 'crashAgent' }) },
+    { weight: 1, arbitrary: fc.constantFrom<Happening>({ type: 'backUp' }, { type: 'restore' }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        type: fc.constantFrom('stepServerClock' as const, 'stepAgentClock' as const),
+        ms: fc.constantFrom(-2 * hourMs, -hourMs, -5_000, 5_000, hourMs, 2 * hourMs),
+      }),
+    },
   ),
   { maxLength: 120 },
 );
@@ -71,7 +91,7 @@ class World {
   constructor(guards: Guards) {
     this.#guards = guards;
     this.#server = new ServerModel(guards);
-    this.#agent = this.#boot();
+    this.#agent = this.#boot(0);
     this.#settle();
   }
 
@@ -104,8 +124,16 @@ class World {
       case 'crashAgent':
         this.#restartAgent();
         break;
-      case 'prove':
-        this.#server.proven = true;
+      case 'restore':
+        this.#server.restore(this.#streams);
+        // What the older database permits is permitted anew.
+        this.#starts.clear();
+        break;
+      case 'stepServerClock':
+        this.#server.wallOffset += happening.ms;
+        break;
+      case 'stepAgentClock':
+        this.#agent.wallOffset += happening.ms;
         break;
       case 'work':
         for (const step of ['admit', 'both', 'both', 'start'] as const) this.happen({ type: step, which: 0 });
@@ -113,6 +141,8 @@ class World {
       case 'admit':
       case 'stop':
       case 'loseProof':
+      case 'prove':
+      case 'backUp':
         this.#server[happening.type]();
         break;
       case 'start':
@@ -128,7 +158,7 @@ class World {
   /** Everything is healed and given time; then nothing may be left over. */
   rest(): void {
     if (!this.#server.up) this.#server.restart();
-    this.#server.proven = true;
+    this.#server.prove();
     this.#server.stop();
     for (let passed = 0; passed < restMs; passed += 250) {
       this.happen({ type: 'both', which: 0 });
@@ -181,7 +211,9 @@ class World {
       const job = this.#server.jobs.get(jobId);
       const counted =
         job !== undefined && isLive(siteOf(job, siteName)) && BigInt(job.generation) === generation;
-      if (!counted) this.violations.add('a process runs that the server counts as ended');
+      // A restored server does not know what it permitted since; that ends with the lease that it held then.
+      const forgotten = this.#now <= this.#server.lastForgottenGrant + boundMs;
+      if (!counted && !forgotten) this.violations.add('a process runs that the server counts as ended');
       const starts = this.#starts.get(`${jobId}/${generation}`) ?? new Set();
       this.#starts.set(`${jobId}/${generation}`, starts.add(runId));
       if (starts.size > 1) this.violations.add('a generation was started twice');
@@ -191,8 +223,15 @@ class World {
       this.violations.add('a command was applied twice');
   }
 
-  #boot(): AgentModel {
-    return new AgentModel(`boot-${this.#boots}`, this.#now, this.#processes, this.#random, this.#guards);
+  #boot(wallOffset: number): AgentModel {
+    return new AgentModel({
+      boot: `boot-${this.#boots}`,
+      now: this.#now,
+      wallOffset,
+      processes: this.#processes,
+      random: this.#random,
+      guards: this.#guards,
+    });
   }
 
   /** The supervisors end what the agent leaves; a new agent begins only when that is done. */
@@ -200,7 +239,7 @@ class World {
     for (const stream of this.#agent.streams.values()) stream.agentOpen = false;
     this.#processes.length = 0;
     this.#boots += 1;
-    this.#agent = this.#boot();
+    this.#agent = this.#boot(this.#agent.wallOffset);
   }
 
   #carry(stream: Stream, directions: readonly ('up' | 'down')[]): void {

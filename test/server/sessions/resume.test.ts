@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { CloneWatch } from '@muster/server/sessions/clone-watch.js';
 import { decideResumption } from '@muster/server/sessions/resume.js';
 
-const remembered = { epoch: 4, bootId: 'boot-1', lastSeq: 9 };
+const remembered = { epoch: 4, bootId: 'boot-1', lastSeq: 9, knowsLatest: true };
 const hello = { bootId: 'boot-1', lastEpoch: 4n, logId: 'log-1', appliedSeq: 7n };
 
 describe('how a session resumes', () => {
@@ -15,6 +15,14 @@ describe('how a session resumes', () => {
     ['an epoch ahead of the store', { lastEpoch: 8n }, { epoch: 9, mode: 'REPLAY', renameLog: false }],
   ])('with %s', (_title, change, expected) => {
     expect(decideResumption({ ...hello, ...change }, remembered, 'log-1')).toEqual(expected);
+  });
+
+  it.each([
+    ['its log', {}, { epoch: 5, mode: 'SNAPSHOT', renameLog: true }],
+    ['another log', { logId: 'log-0' }, { epoch: 5, mode: 'SNAPSHOT', renameLog: false }],
+  ])('with a command of %s that the store does not hold', (_title, change, expected) => {
+    const restored = { ...remembered, knowsLatest: false };
+    expect(decideResumption({ ...hello, ...change }, restored, 'log-1')).toEqual(expected);
   });
 });
 

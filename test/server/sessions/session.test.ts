@@ -230,6 +230,20 @@ describe('a session', () => {
     expect(second.first('welcome')?.logId).not.toBe(logId);
   });
 
+  it('renames its log when an agent has received what a restored database does not hold', async () => {
+    const first = await server.open(site);
+    await enqueue(stop);
+    await until(() => first.all('command').length === 1);
+    const { logId = '', epoch = 0n } = first.first('welcome') ?? {};
+    const [command] = first.all('command');
+    const resumed = { logId, appliedSeq: 1n, lastEpoch: epoch };
+    const same = await server.open(site, { ...resumed, lastCommandId: command?.id ?? '' });
+    expect(same.first('welcome')).toMatchObject({ mode: ResumeMode.REPLAY, logId });
+    const other = await server.open(site, { ...resumed, lastCommandId: 'of-a-later-time' });
+    expect(other.first('welcome')?.mode).toBe(ResumeMode.SNAPSHOT);
+    expect(other.first('welcome')?.logId).not.toBe(logId);
+  });
+
   it('row 14: goes on after a restart of the server', async () => {
     const before = await server.open(site);
     await prove(before);

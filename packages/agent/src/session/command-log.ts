@@ -1,3 +1,4 @@
+import type { Command } from '@muster/shared/gen/muster/v1/agent.js';
 import type { Reason } from '@muster/shared/reasons.js';
 
 /** What became of a command. */
@@ -16,6 +17,8 @@ export interface CommandLog {
   readonly running: ReadonlySet<bigint>;
   /** The latest results, so that a lost acknowledgement can be repeated. */
   readonly results: ReadonlyMap<bigint, CommandResult>;
+  /** The received command with the highest number: a server that knows it knows every one before it. */
+  readonly latest: { readonly seq: bigint; readonly id: string };
 }
 
 /** What to do about a command that has arrived. */
@@ -30,7 +33,13 @@ const maxRunning = 256;
 const rememberedResults = 256;
 
 /** The log of an agent that has never had a session. */
-export const emptyLog: CommandLog = { logId: '', cursor: 0n, running: new Set(), results: new Map() };
+export const emptyLog: CommandLog = {
+  logId: '',
+  cursor: 0n,
+  running: new Set(),
+  results: new Map(),
+  latest: { seq: 0n, id: '' },
+};
 
 /** The log that a session continues: the same one, or a new one when the server's log has another id. */
 export function openLog(log: CommandLog, logId: string): CommandLog {
@@ -43,7 +52,7 @@ export function openLog(log: CommandLog, logId: string): CommandLog {
  */
 export function receive(
   log: CommandLog,
-  seq: bigint,
+  { seq, id }: Pick<Command, 'seq' | 'id'>,
 ): { readonly log: CommandLog; readonly arrival: Arrival } {
   if (log.running.has(seq)) return { log, arrival: { type: 'running' } };
   const result = log.results.get(seq);
@@ -51,7 +60,8 @@ export function receive(
     return { log, arrival: { type: 'finished', result } };
   }
   if (log.running.size >= maxRunning) return { log, arrival: { type: 'overflow' } };
-  return { log: { ...log, running: new Set(log.running).add(seq) }, arrival: { type: 'apply' } };
+  const latest = seq > log.latest.seq ? { seq, id } : log.latest;
+  return { log: { ...log, latest, running: new Set(log.running).add(seq) }, arrival: { type: 'apply' } };
 }
 
 /**

@@ -203,7 +203,7 @@ function verdict(state: SessionState, value: Verdict): Decision | undefined {
 }
 
 function command(state: SessionState, active: OpenStream, value: Command): Decision | undefined {
-  const { log: commandLog, arrival } = receive(state.log, value.seq);
+  const { log: commandLog, arrival } = receive(state.log, value);
   const acknowledged = (...about: Parameters<typeof acknowledgement>): SessionEffect =>
     send(active.id, acknowledgement(...about));
   switch (arrival.type) {

@@ -257,6 +257,7 @@ export class Session {
       nonce,
       agentVersion: version,
       trustBundleDigest: this.#parts.trust.trustDigest,
+      lastCommandId: log.latest.id,
     };
   }
 

@@ -14,6 +14,7 @@ import type { JobEvents, Signer } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import { toBase64 } from '../registry/rows.js';
 import { afterCommit } from '../store/after-commit.js';
+import { hasCommand } from '../store/commands.js';
 import { selectParticipant, updateParticipant } from '../store/participants.js';
 import { readSetting, writeSetting } from '../store/settings.js';
 import type { Store, Transaction } from '../store/store.js';
@@ -72,7 +73,9 @@ export class Opening {
       if (row === undefined) throw refusal('PARTICIPANT_REMOVED', { participant: name });
       if (row.public_key !== toBase64(caller.publicKey))
         throw refusal('CERTIFICATE_REVOKED', { participant: name });
-      const remembered = { epoch: row.epoch, bootId: row.boot_id, lastSeq: row.last_seq };
+      const { lastCommandId } = hello;
+      const knowsLatest = lastCommandId === '' || (await hasCommand(tx, name, lastCommandId));
+      const remembered = { epoch: row.epoch, bootId: row.boot_id, lastSeq: row.last_seq, knowsLatest };
       const currentLog = await logId(tx);
       const { epoch, mode, renameLog } = decideResumption(hello, remembered, currentLog);
       const log = renameLog ? await newLogId(tx) : currentLog;

@@ -6,6 +6,8 @@ export interface Remembered {
   readonly bootId: string | null;
   /** The last sequence number given to a command. */
   readonly lastSeq: number;
+  /** Whether the latest command that the agent has received is one of this store's; true when it names none. */
+  readonly knowsLatest: boolean;
 }
 
 /** How a session goes on from the previous one. */
@@ -13,7 +15,7 @@ export interface Resumption {
   /** Fences every earlier session. */
   readonly epoch: number;
   readonly mode: 'REPLAY' | 'SNAPSHOT';
-  /** True when the agent has seen more than this server: its database was restored, and the log needs a new name. */
+  /** True when the agent has seen what this store does not hold: it was restored, and the log needs a new name. */
   readonly renameLog: boolean;
 }
 
@@ -26,11 +28,12 @@ export function decideResumption(
   remembered: Remembered,
   logId: string,
 ): Resumption {
-  const ahead = hello.logId === logId && Number(hello.appliedSeq) > remembered.lastSeq;
-  const same = hello.logId === logId && hello.bootId === remembered.bootId && !ahead;
+  const restored =
+    hello.logId === logId && (Number(hello.appliedSeq) > remembered.lastSeq || !remembered.knowsLatest);
+  const same = hello.logId === logId && hello.bootId === remembered.bootId && !restored;
   return {
     epoch: Math.max(remembered.epoch, Number(hello.lastEpoch)) + 1,
     mode: same ? 'REPLAY' : 'SNAPSHOT',
-    renameLog: ahead,
+    renameLog: restored,
   };
 }

@@ -51,6 +51,17 @@ export function selectUnfinished(tx: Transaction, participant: string): Promise<
     .execute();
 }
 
+/** Whether a command of a participant is on record. */
+export async function hasCommand(tx: Transaction, participant: string, id: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('commands')
+    .select('seq')
+    .where('id', '=', id)
+    .where('participant', '=', participant)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Records what became of a command; false when that is known already. */
 export async function finishCommand(
   tx: Transaction,

@@ -14,24 +14,45 @@ export interface Timer {
 }
 
 const longestTimeoutMs = 2 ** 31 - 1;
+/** Node's timers may be early by as much, ms. */
+const earlyMs = 1;
 
 /** The machine's clocks. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => new Date(),
   monotonic: () => performance.now(),
-  schedule(delayMs, callback) {
-    const due = performance.now() + delayMs;
-    let handle: NodeJS.Timeout;
-    const arm = (): void => {
-      const left = Math.max(0, due - performance.now());
-      handle =
-        left > longestTimeoutMs ? setTimeout(arm, longestTimeoutMs) : setTimeout(callback, Math.ceil(left));
-      handle.unref();
-    };
-    arm();
-    return { cancel: () => clearTimeout(handle) };
-  },
+  schedule: (delayMs, callback) => new SystemTimer(performance.now() + delayMs, callback),
 };
+
+/** A timer that may be longer than Node's are. Thousands are armed at the same time, so that each is small. */
+class SystemTimer implements Timer {
+  readonly #due: number;
+  readonly #callback: () => void;
+  #handle: NodeJS.Timeout | undefined;
+
+  constructor(due: number, callback: () => void) {
+    this.#due = due;
+    this.#callback = callback;
+    this.#arm();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#handle);
+    this.#handle = undefined;
+  }
+
+  #arm(): void {
+    const left = Math.max(0, this.#due - performance.now());
+    const delay = Math.min(Math.ceil(left), longestTimeoutMs);
+    this.#handle = setTimeout(SystemTimer.#fire, delay, this);
+    this.#handle.unref();
+  }
+
+  static #fire(this: void, timer: SystemTimer): void {
+    if (timer.#due - performance.now() > earlyMs) timer.#arm();
+    else timer.#callback();
+  }
+}
 
 /** Resolves after a delay on the given clock; rejects with the signal's reason when aborted. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

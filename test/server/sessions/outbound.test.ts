@@ -2,7 +2,6 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Downstream } from '@muster/server/sessions/connections.js';
 import { Outbound } from '@muster/server/sessions/outbound.js';
 import { refusal } from '@muster/shared/errors.js';
-import { FakeClock } from '../../support/fake-clock.js';
 
 const ack = (seq: bigint): Downstream => ({ $case: 'heartbeatAck', value: { seq, leaseRenewed: true } });
 const command = (seq: bigint): Downstream => ({
@@ -11,8 +10,6 @@ const command = (seq: bigint): Downstream => ({
 });
 
 describe('the messages to an agent', () => {
-  let clock: FakeClock;
-  let blocked: number;
   let outbound: Outbound;
   /** How many messages the connection takes until the agent is behind. */
   let room: number;
@@ -20,8 +17,7 @@ describe('the messages to an agent', () => {
   let ended: unknown[];
 
   beforeEach(() => {
-    clock = new FakeClock();
-    [blocked, room, sent, ended] = [0, 1, [], []];
+    [room, sent, ended] = [1, [], []];
     const responses = {
       send: ({ message }: { readonly message?: unknown }) => {
         sent.push(message);
@@ -30,7 +26,7 @@ describe('the messages to an agent', () => {
       },
       end: (error?: unknown) => void ended.push(error),
     };
-    outbound = new Outbound(responses, clock, () => (blocked += 1));
+    outbound = new Outbound(responses);
   });
 
   const drain = (messages: number): void => {
@@ -59,24 +55,6 @@ describe('the messages to an agent', () => {
     expect(outbound.push(ack(1n))).toBe(true);
   });
 
-  it('may wait for 15 s, counted anew whenever the agent has caught up', async () => {
-    outbound.push(command(1n));
-    outbound.push(command(2n));
-    await clock.advance(14_999);
-    drain(1);
-    await clock.advance(14_999);
-    expect(blocked).toBe(0);
-    await clock.advance(1);
-    expect(blocked).toBe(1);
-  });
-
-  it('leave an agent alone that has caught up', async () => {
-    outbound.push(command(1n));
-    drain(1);
-    await clock.advance(60_000);
-    expect(blocked).toBe(0);
-  });
-
   it('are all sent before an end in order', () => {
     outbound.push(command(1n));
     outbound.push(command(2n));
@@ -87,13 +65,12 @@ describe('the messages to an agent', () => {
     expect([sent, ended]).toEqual([[command(1n), command(2n)], [undefined]]);
   });
 
-  it('are dropped by an end with an error, which comes at once', async () => {
+  it('are dropped by an end with an error, which comes at once', () => {
     outbound.push(command(1n));
     outbound.push(command(2n));
     const error = refusal('SESSION_FENCED');
     outbound.end(error);
     drain(2);
-    await clock.advance(60_000);
-    expect([sent, ended, blocked]).toEqual([[command(1n)], [error], 0]);
+    expect([sent, ended]).toEqual([[command(1n)], [error]]);
   });
 });

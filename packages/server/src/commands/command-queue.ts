@@ -73,7 +73,10 @@ export class CommandQueue implements Commands {
   }
 
   flush(participants: readonly string[]): void {
-    for (const participant of participants) this.#apply(participant, { type: 'due' });
+    for (const participant of participants) {
+      const pending = this.#lines.get(participant)?.delivery.pending ?? [];
+      if (pending.length > 0) this.#apply(participant, { type: 'due' });
+    }
   }
 
   onResult(listener: (result: CommandResult) => Promise<void>): void {

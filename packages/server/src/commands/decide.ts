@@ -87,7 +87,6 @@ export function decideDelivery(
 }
 
 function send(state: Delivery, at: number, limits: DeliveryLimits): DeliveryDecision {
-  if (state.pending.length === 0) return { state, effects: [], dueAt: undefined };
   const due = [true, false].flatMap((urgent) => {
     const own = state.pending.filter((command) => command.urgent === urgent);
     const underWay = own.filter(({ progress }) => progress !== 'waiting');

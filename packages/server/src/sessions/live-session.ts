@@ -64,7 +64,8 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
   readonly #caller: Caller;
   readonly #outbound: Outbound;
   readonly #intervalMs: number;
-  readonly #greeting: Timer;
+  /** Until the agent is welcomed. */
+  #greeting: Timer | undefined;
   #state = newSession;
   #epoch = 0;
   /** The appraisal that is under way: it does not delay what follows, but a second one waits for it. */
@@ -74,10 +75,7 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
     this.#parts = parts;
     this.#caller = caller;
     this.#intervalMs = parts.intervalMs();
-    this.#outbound = new Outbound(responses, parts.clock, () => {
-      const message = 'The agent reads too slowly.';
-      this.close(refusal('RATE_LIMITED', { message }));
-    });
+    this.#outbound = new Outbound(responses);
     this.#greeting = parts.clock.schedule(greetingMs, () => void this.#on({ type: 'greeting_overdue' }));
   }
 
@@ -132,11 +130,11 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
   }
 
   #performAll(effects: readonly SessionEffect[]): Promise<void> | undefined {
-    for (const [index, effect] of effects.entries()) {
-      const pending = this.#perform(effect);
-      if (pending !== undefined) return pending.then(() => this.#performAll(effects.slice(index + 1)));
+    let pending: Promise<void> | undefined;
+    for (const effect of effects) {
+      pending = pending === undefined ? this.#perform(effect) : pending.then(() => this.#perform(effect));
     }
-    return undefined;
+    return pending;
   }
 
   #perform(effect: SessionEffect): Promise<void> | undefined {
@@ -194,7 +192,8 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
   #opened({ epoch, welcome, desiredState }: Opened): void {
     const { connections, sites } = this.#parts;
     this.#epoch = epoch;
-    this.#greeting.cancel();
+    this.#greeting?.cancel();
+    this.#greeting = undefined;
     this.#outbound.push({ $case: 'welcome', value: welcome });
     if (desiredState !== undefined) this.#outbound.push({ $case: 'desiredState', value: desiredState });
     const previous = connections.add(this);
@@ -265,7 +264,7 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
   }
 
   #end(error: MusterError | undefined): undefined {
-    this.#greeting.cancel();
+    this.#greeting?.cancel();
     this.#outbound.end(error);
     const { logger } = this.#parts;
     const fields = { participant: this.participant, epoch: this.#epoch };

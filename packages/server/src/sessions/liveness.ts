@@ -2,11 +2,15 @@ import type { Clock, Timer } from '@muster/shared/clock.js';
 import { errorFields, type Logger } from '@muster/shared/logging/logger.js';
 import type { Speaker } from '../ports.js';
 import type { ParticipantRegistry } from '../registry/participant-registry.js';
-import { recordSeen } from '../store/participants.js';
+import { recordSeen, type Seen } from '../store/participants.js';
 import type { Store } from '../store/store.js';
 
 /** How often it is written down who was seen, in the registry and in the store, ms. */
 const flushMs = 5_000;
+/** How many are written down by one statement. */
+const batchSize = 500;
+/** How long it is looked for nobody after it was looked for the silent, ms: by so much silence may be noticed late. */
+const pauseMs = 250;
 
 /** What liveness works with. */
 export interface LivenessOptions {
@@ -18,19 +22,20 @@ export interface LivenessOptions {
   readonly onSilent: (participant: string) => void;
 }
 
-/** When a sign of life must have come, and when the timer looks whether it has, on the monotonic clock, ms. */
-interface Deadline {
+/** What is known of a participant's signs of life; times on the monotonic clock, ms. */
+interface Signs {
   dueAt: number;
-  readonly looksAt: number;
-  readonly timer: Timer;
+  /** The last one that was not written down yet, and the epoch of its session. */
+  heardAt?: number | undefined;
+  epoch: number;
 }
 
-/** Who was heard from, and when. The registry and the store follow in batches. */
+/** Who was heard from, and when. The registry and the store follow in batches, and one timer looks after all deadlines. */
 export class Liveness {
   readonly #options: LivenessOptions;
-  readonly #deadlines = new Map<string, Deadline>();
-  readonly #seen = new Map<string, { readonly epoch: number; readonly at: number }>();
+  readonly #signs = new Map<string, Signs>();
   #flush: Timer | undefined;
+  #look: { readonly at: number; readonly timer: Timer } | undefined;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -39,55 +44,80 @@ export class Liveness {
   /** Notes a sign of life in a session; the next one must follow within `allowedMs`. */
   heard({ participant, epoch }: Speaker, allowedMs: number): void {
     const { clock } = this.#options;
-    this.#seen.set(participant, { epoch, at: clock.now().getTime() });
+    const heardAt = clock.monotonic();
+    const signs = this.#expect(participant, heardAt + allowedMs);
+    signs.heardAt = heardAt;
+    signs.epoch = epoch;
     this.#flush ??= clock.schedule(flushMs, () => void this.#write());
-    this.expect(participant, allowedMs);
   }
 
   /** Expects a sign of life within `allowedMs`. */
   expect(participant: string, allowedMs: number): void {
-    const dueAt = this.#options.clock.monotonic() + allowedMs;
-    const deadline = this.#deadlines.get(participant);
-    // Most deadlines are put off many times: one that is later waits for the timer that is there.
-    if (deadline !== undefined && dueAt >= deadline.looksAt) deadline.dueAt = dueAt;
-    else this.#look(participant, dueAt);
+    this.#expect(participant, this.#options.clock.monotonic() + allowedMs);
   }
 
   /** Expects nothing more from a participant: it has left or was removed. */
   forget(participant: string): void {
-    this.#deadlines.get(participant)?.timer.cancel();
-    this.#deadlines.delete(participant);
-    this.#seen.delete(participant);
+    this.#signs.delete(participant);
   }
 
   /** Ends all timers. */
   stop(): void {
-    for (const { timer } of this.#deadlines.values()) timer.cancel();
+    this.#look?.timer.cancel();
     this.#flush?.cancel();
   }
 
-  #look(participant: string, dueAt: number): void {
+  #expect(participant: string, dueAt: number): Signs {
+    let signs = this.#signs.get(participant);
+    if (signs === undefined) {
+      signs = { dueAt, epoch: 0 };
+      this.#signs.set(participant, signs);
+    } else {
+      signs.dueAt = dueAt;
+    }
+    if (this.#look === undefined || dueAt < this.#look.at) this.#lookAt(dueAt);
+    return signs;
+  }
+
+  #lookAt(at: number): void {
+    const { clock } = this.#options;
+    this.#look?.timer.cancel();
+    this.#look = { at, timer: clock.schedule(at - clock.monotonic(), () => this.#findSilent()) };
+  }
+
+  #findSilent(): void {
     const { clock, onSilent } = this.#options;
-    this.#deadlines.get(participant)?.timer.cancel();
-    const timer = clock.schedule(dueAt - clock.monotonic(), () => {
-      if (deadline.dueAt > clock.monotonic()) return this.#look(participant, deadline.dueAt);
-      this.#deadlines.delete(participant);
-      return onSilent(participant);
-    });
-    const deadline: Deadline = { dueAt, looksAt: dueAt, timer };
-    this.#deadlines.set(participant, deadline);
+    const now = clock.monotonic();
+    this.#look = undefined;
+    let next = Infinity;
+    for (const [participant, { dueAt }] of this.#signs) {
+      if (dueAt > now) {
+        next = Math.min(next, dueAt);
+      } else {
+        this.#signs.delete(participant);
+        onSilent(participant);
+      }
+    }
+    if (next < Infinity) this.#lookAt(Math.max(next, now + pauseMs));
   }
 
   async #write(): Promise<void> {
-    const { store, registry, logger } = this.#options;
-    const seen = [...this.#seen];
-    this.#seen.clear();
+    const { store, registry, clock, logger } = this.#options;
+    const began = clock.now().getTime() - clock.monotonic();
     this.#flush = undefined;
-    for (const [name, { at }] of seen) registry.setLiveness(name, { lastSeenAt: new Date(at) });
+    const seen: Seen[] = [];
+    for (const [name, signs] of this.#signs) {
+      if (signs.heardAt === undefined) continue;
+      const at = Math.floor(began + signs.heardAt);
+      signs.heardAt = undefined;
+      registry.setLiveness(name, { lastSeenAt: new Date(at) });
+      seen.push({ name, epoch: signs.epoch, at });
+    }
     try {
-      await store.transaction(async (tx) => {
-        for (const [name, { epoch, at }] of seen) await recordSeen(tx, name, epoch, at);
-      });
+      for (let first = 0; first < seen.length; first += batchSize) {
+        const batch = seen.slice(first, first + batchSize);
+        await store.transaction((tx) => recordSeen(tx, batch));
+      }
     } catch (error) {
       logger.warn('session.liveness_unwritten', errorFields(error));
     }

@@ -1,4 +1,3 @@
-import type { Clock, Timer } from '@muster/shared/clock.js';
 import type { MusterError } from '@muster/shared/errors.js';
 import type { SessionResponse } from '@muster/shared/gen/muster/v1/agent.js';
 import type { Responses } from '../middleware/message-stream.js';
@@ -6,36 +5,28 @@ import type { Downstream } from './connections.js';
 
 /** How many messages wait for an agent that is behind. */
 const capacity = 64;
-/** How long an agent may be behind, ms. */
-const blockedMs = 15_000;
 
 /**
  * The messages to one agent. They are sent at once; while the agent is behind they wait, and a newer heartbeat
- * acknowledgement replaces an older one, so that those take no room.
+ * acknowledgement replaces an older one, so that those take no room. The endpoint ends an agent that stays behind.
  */
 export class Outbound {
   readonly #responses: Responses<SessionResponse>;
-  readonly #clock: Clock;
-  readonly #onBlocked: () => void;
   readonly #queue: Downstream[] = [];
   #ack: Downstream | undefined;
   /** Nothing more is taken; what waits is still sent. */
   #ending = false;
   #ended = false;
-  /** Present while the agent is behind. */
-  #behind: Timer | undefined;
+  #behind = false;
 
-  /** Calls `onBlocked` when the agent is behind for 15 seconds without having caught up. */
-  constructor(responses: Responses<SessionResponse>, clock: Clock, onBlocked: () => void) {
+  constructor(responses: Responses<SessionResponse>) {
     this.#responses = responses;
-    this.#clock = clock;
-    this.#onBlocked = onBlocked;
   }
 
   /** Sends a message or queues it; false when the queue is full or ended. */
   push(message: Downstream): boolean {
     if (this.#ending) return false;
-    if (this.#behind === undefined) this.#send(message);
+    if (!this.#behind) this.#send(message);
     else if (message.$case === 'heartbeatAck') this.#ack = message;
     else if (this.#queue.length >= capacity) return false;
     else this.#queue.push(message);
@@ -45,9 +36,8 @@ export class Outbound {
   /** The agent has caught up: what waits is sent. */
   drained(): void {
     if (this.#ended) return;
-    this.#behind?.cancel();
-    this.#behind = undefined;
-    while (this.#behind === undefined) {
+    this.#behind = false;
+    while (!this.#behind) {
       const message = this.#ack ?? this.#queue.shift();
       this.#ack = undefined;
       if (message !== undefined) this.#send(message);
@@ -59,17 +49,15 @@ export class Outbound {
   end(error?: MusterError): void {
     if (this.#ending) return;
     this.#ending = true;
-    if (this.#behind === undefined || error !== undefined) this.#finish(error);
+    if (!this.#behind || error !== undefined) this.#finish(error);
   }
 
   #finish(error?: MusterError): void {
     this.#ended = true;
-    this.#behind?.cancel();
     this.#responses.end(error);
   }
 
   #send(message: Downstream): void {
-    if (this.#responses.send({ message })) return;
-    this.#behind = this.#clock.schedule(blockedMs, this.#onBlocked);
+    this.#behind = !this.#responses.send({ message });
   }
 }

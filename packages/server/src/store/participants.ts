@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { refusal } from '@muster/shared/errors.js';
 import { revokeCertificates } from './certificates.js';
 import { each } from './each.js';
@@ -76,15 +77,26 @@ export async function requireCurrentEpoch(tx: Transaction, name: string, epoch: 
   if (!(await isCurrentEpoch(tx, name, epoch))) throw refusal('SESSION_FENCED', { participant: name });
 }
 
-/** Records when a participant was seen in a session, if that is still its newest. */
-export async function recordSeen(tx: Transaction, name: string, epoch: number, at: number): Promise<void> {
-  await tx
-    .updateTable('participants')
-    .set({ last_seen_at: at })
-    .where('name', '=', name)
-    .where('epoch', '=', epoch)
-    .execute();
+/** When a participant was seen last, in the session of an epoch; ms since 1970. */
+export interface Seen {
+  readonly name: string;
+  readonly epoch: number;
+  readonly at: number;
 }
+
+/** Records when participants were seen, those whose session is still their newest. */
+export async function recordSeen(tx: Transaction, seen: readonly Seen[]): Promise<void> {
+  await updateSeen(tx, { list: JSON.stringify(seen.map(({ name, epoch, at }) => [name, epoch, at])) });
+}
+
+const updateSeen = statement((tx, { list }: { list: string }) =>
+  tx
+    .updateTable('participants')
+    .from(each(list).as('entry'))
+    .set({ last_seen_at: sql<number>`entry.value ->> 2` })
+    .where('name', '=', sql<string>`entry.value ->> 0`)
+    .where('epoch', '=', sql<number>`entry.value ->> 1`),
+);
 
 /** Takes the next sequence number of the commands of each participant; those without one are not there. */
 export async function takeSequenceNumbers(

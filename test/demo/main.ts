@@ -75,7 +75,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 try {
   federation = await LiveFederation.start({
-    heartbeat: '1s',
+    heartbeat: '1500ms',
     lease: '5s',
     verification: '10s',
     ...(gpus !== undefined && { policy: withGpus, simulatedRoots: nvidia.writeRoots(folder) }),

@@ -111,8 +111,12 @@ export function readPolicy(verifier: EvidenceVerifier, file: string | undefined)
   return validate(document, whole, 'POLICY_INVALID', file).namespaces[namespace];
 }
 
-function auditorDefaults({ namespace }: EvidenceVerifier): object {
-  return { revocation: 'optional', ...(namespace === 'x-nv-gpu' && { gpus: {} }) };
+function auditorDefaults({ namespace, policySchema }: EvidenceVerifier): object {
+  const revocation = { revocation: 'optional' };
+  return {
+    ...(policySchema.safeParse(revocation).success && revocation),
+    ...(namespace === 'x-nv-gpu' && { gpus: {} }),
+  };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

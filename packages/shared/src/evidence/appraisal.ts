@@ -119,8 +119,8 @@ export interface DeviceAppraisal extends Omit<Appraisal, 'namespace' | 'devices'
 export interface EvidenceVerifier<Policy = unknown, Result = Appraisal | Promise<Appraisal>> {
   readonly namespace: string;
   /**
-   * The namespace's part of the policy file; its parse of `{}` is the default policy. Every one has the field
-   * `revocation`, `required` by default: whether the vendor's revocation information must be at hand.
+   * The namespace's part of the policy file; its parse of `{}` is the default policy. Where a vendor has revocation
+   * information, the field `revocation`, `required` by default, says whether it must be at hand.
    */
   readonly policySchema: z.ZodType<Policy>;
   /** The endorsements worth fetching for this evidence, given those at hand; empty when nothing more can be had. */

@@ -196,6 +196,15 @@ describe('maa', () => {
     expect(await judged(changes, context)).toBe(`contraindicated ${code}`);
   });
 
+  it('has no policy of revocation, and says where one is given', () => {
+    for (const { policySchema } of [maaVerifier, azureAciVerifier, itaVerifier, earVerifier]) {
+      const { error } = policySchema.safeParse({ revocation: 'optional' });
+      expect(error?.issues).toMatchObject([
+        { path: ['revocation'], message: expect.stringContaining('has no effect here') },
+      ]);
+    }
+  });
+
   it('trusts no issuer unless the policy names one', () => {
     expect(maaVerifier.policySchema.parse({}).issuers).toEqual([]);
     expect(azureAciVerifier.policySchema.parse({}).issuers).toEqual([]);

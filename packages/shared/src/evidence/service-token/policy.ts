@@ -3,6 +3,8 @@ import * as z from 'zod';
 import { duration } from '../../config/duration.js';
 
 const maxKeys = 64;
+const revocationRefusal =
+  'it has no effect here: the service looks after the revocation of hardware, and revokes its own keys by publishing others';
 
 /** A JSON Web Key Set (RFC 7517, section 5) of public keys, as a service publishes it. */
 export const keySetSchema: z.ZodType<JSONWebKeySet> = z.looseObject({
@@ -35,7 +37,7 @@ export function commonPolicy(
   readonly issuers: z.ZodDefault<z.ZodArray<typeof issuer>>;
   readonly claims: z.ZodDefault<z.ZodRecord<typeof pointer, z.ZodArray<typeof scalar>>>;
   readonly maximum_age: z.ZodType<number | undefined>;
-  readonly revocation: z.ZodDefault<z.ZodEnum<{ required: 'required'; optional: 'optional' }>>;
+  readonly revocation: z.ZodOptional<z.ZodNever>;
 } {
   const age = duration('1s', '24h');
   return {
@@ -45,8 +47,8 @@ export function commonPolicy(
     claims: z.record(pointer, z.array(scalar)).default({}),
     /** How long after its issue a token counts, ms, where it does not expire before. */
     maximum_age: maximumAgeMs === undefined ? age.optional() : age.default(maximumAgeMs),
-    /** Without effect: the service looks after revocation. */
-    revocation: z.enum(['required', 'optional']).default('required'),
+    /** Refused, since it would have no effect: no revocation information about a service's keys exists. */
+    revocation: z.never({ error: revocationRefusal }).optional(),
   };
 }
 

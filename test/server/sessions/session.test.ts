@@ -477,7 +477,7 @@ describe('a session', () => {
   it('answers an oversized token with a verdict and goes on', async () => {
     const stream = await server.open(site);
     await until(() => stream.first('challenge') !== undefined);
-    const tokens = [{ namespace: 'x-a', jws: 'a'.repeat(256 * 1024 + 1) }];
+    const tokens = [{ namespace: 'x-a', jws: 'a'.repeat(512 * 1024 + 1) }];
     const challengeId = stream.first('challenge')?.id ?? '';
     stream.say({ $case: 'attestation', value: { challengeId, tokens, failures: [] } });
     await until(() => stream.first('verdict') !== undefined);

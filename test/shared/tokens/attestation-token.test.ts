@@ -6,6 +6,7 @@ import {
   openAttestationToken,
   signAttestationToken,
 } from '@muster/shared/tokens/attestation-token.js';
+import { writeDocument } from '@muster/shared/evidence/x-nv-gpu/document.js';
 import { reportData } from '@muster/shared/tokens/binding.js';
 import { signJws } from '@muster/shared/tokens/jws.js';
 import fc from 'fast-check';
@@ -104,7 +105,18 @@ describe('an attestation token', () => {
     for (const parts of wrong) expect(outcomeOf(parts.join('.'))).toBe('TOKEN_SIGNATURE_INVALID');
   });
 
-  it('is refused above 256 KiB', () => {
+  it('has room for the evidence of 16 GPUs, as large as that of real ones', async () => {
+    const [reportBytes, certificateBytes] = [4_117, [897, 596, 686, 654, 527]];
+    const devices = Array.from({ length: 16 }, () => ({
+      report: randomBytes(reportBytes),
+      certificates: certificateBytes.map((length) => randomBytes(length)),
+    }));
+    const evidence = { namespace: 'x-nv-gpu', evidence: writeDocument({ devices }) };
+    const opened = openAttestationToken(await signAttestationToken({ ...input, evidence }));
+    expect(opened.evidence).toEqual(evidence);
+  });
+
+  it('is refused above 512 KiB', () => {
     expect(outcomeOf('a'.repeat(maxTokenBytes + 1))).toBe('TOKEN_OVERSIZED');
   });
 

@@ -167,7 +167,7 @@ export const coreReasons = {
   },
   TOKEN_OVERSIZED: {
     status: 'INVALID_ARGUMENT',
-    summary: 'The attestation token is larger than 256 KiB.',
+    summary: 'The attestation token is larger than 512 KiB.',
     remedy: 'Send evidence of one namespace per token.',
   },
   NAMESPACE_UNKNOWN: {

@@ -45,7 +45,7 @@ describe('with the simulated device', () => {
   it('evidence is collected that the verifier accepts as simulated', async () => {
     device.change({ measurement: 'ab'.repeat(48) });
     const evidence = await attester(device.reportDirectory).collect(reportData);
-    const appraisal = snpVerifier.appraise({
+    const appraisal = await snpVerifier.appraise({
       evidence,
       endorsements: { certificates: [], crls: [] },
       reportData,

@@ -61,7 +61,7 @@ export function snpCase(options: SnpCaseOptions = {}): AppraisalInput<SnpPolicy>
 }
 
 /** Appraises a case. */
-export function appraiseSnp(options: SnpCaseOptions = {}): Appraisal {
+export function appraiseSnp(options: SnpCaseOptions = {}): Promise<Appraisal> {
   return snpVerifier.appraise(snpCase(options));
 }
 

@@ -59,19 +59,21 @@ describeVectors('real Azure confidential VMs', () => {
     },
   );
 
-  it('changed bytes all over the HCL report, the quote and its signature are refused', () => {
+  it('changed bytes all over the HCL report, the quote and its signature are refused', async () => {
     const json = JSON.parse(Buffer.from(vector('azure/snp-vtpm-v1/evidence.json')).toString()) as {
       hcl_report: string;
       tpm_quote: { message: string; signature: string };
     };
-    const statusOf = (changed: unknown): string =>
-      azureCvmVerifier.appraise({
+    const statusOf = async (changed: unknown): Promise<string> => {
+      const { status } = await azureCvmVerifier.appraise({
         evidence: { namespace: 'x-az-cvm', evidence: Buffer.from(JSON.stringify(changed)) },
         endorsements: { certificates: [], crls: [] },
         policy: azureCvmVerifier.policySchema.parse({ revocation: 'optional' }),
         at,
         simulatedRoots: [],
-      }).status;
+      });
+      return status;
+    };
     const spoil = (text: string, encoding: BufferEncoding, offset: number): string => {
       const bytes = Buffer.from(text, encoding);
       bytes.writeUInt8((bytes[offset] ?? 0) ^ 0x20, offset);
@@ -95,7 +97,7 @@ describeVectors('real Azure confidential VMs', () => {
         hcl_report: spoil(hcl_report, 'base64url', at),
       })),
     ];
-    expect(statusOf(json)).toBe('affirming');
-    expect(changes.filter((changed) => statusOf(changed) === 'affirming')).toEqual([]);
+    expect(await statusOf(json)).toBe('affirming');
+    expect(await Promise.all(changes.map(statusOf))).not.toContain('affirming');
   });
 });

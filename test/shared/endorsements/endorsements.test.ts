@@ -414,7 +414,7 @@ describe('what a verifier wants', () => {
     const [vcek] = prepared.endorsements.certificates;
     const own = storeOf(new Map([[/\?blSPL=4&teeSPL=0&snpSPL=24&ucodeSPL=219$/, [vcek ?? crl]], ...all]));
     const { endorsements } = await resolveFor(snpVerifier, prepared.evidence, endorsementSource([own]));
-    expect(verdict(snpVerifier.appraise({ ...prepared, endorsements }))).toBe('affirming');
+    expect(verdict(await snpVerifier.appraise({ ...prepared, endorsements }))).toBe('affirming');
   });
 
   it('comes from the first place that has it', async () => {
@@ -496,7 +496,11 @@ describe('what a verifier wants', () => {
     const resolution = await resolveFor(snpVerifier, evidence, endorsementSource([failing]));
     expect(resolution).toMatchObject({ retryAfterMs: 7000, endorsements: { certificates: [], crls: [] } });
     expect(resolution.deferred.map(({ code }) => code)).toEqual(Array(3).fill('ATTESTATION_DEFERRED'));
-    const appraisal = snpVerifier.appraise({ ...input, evidence, endorsements: resolution.endorsements });
+    const appraisal = await snpVerifier.appraise({
+      ...input,
+      evidence,
+      endorsements: resolution.endorsements,
+    });
     expect(appraisal.status).toBe('none');
     const saved = await resolveFor(snpVerifier, evidence, endorsementSource([broken, failing, storeOf(all)]));
     expect(saved).toMatchObject({ deferred: [], endorsements: { certificates: { length: 3 } } });

@@ -11,8 +11,10 @@ const context = {
 };
 
 describe('attestation results', () => {
-  it('states an appraisal in the form of the draft', () => {
-    expect(earClaims([appraiseSnp({ policy: { measurements: ['5a'.repeat(48)] } })], context)).toMatchObject({
+  it('states an appraisal in the form of the draft', async () => {
+    expect(
+      earClaims([await appraiseSnp({ policy: { measurements: ['5a'.repeat(48)] } })], context),
+    ).toMatchObject({
       eat_profile: 'tag:github.com,2023:veraison/ear',
       iat: 1767225600,
       'ear.verifier-id': context.verifierId,
@@ -30,8 +32,8 @@ describe('attestation results', () => {
     });
   });
 
-  it('gives the reasons of a refusal', () => {
-    const { submods } = earClaims([appraiseSnp({ fields: { vmpl: 1 } })], context);
+  it('gives the reasons of a refusal', async () => {
+    const { submods } = earClaims([await appraiseSnp({ fields: { vmpl: 1 } })], context);
     expect(submods['x-snp']).toMatchObject({
       'ear.status': 'contraindicated',
       'ear.trustworthiness-vector': { configuration: 96 },
@@ -39,14 +41,14 @@ describe('attestation results', () => {
     });
   });
 
-  it('claims nothing where nothing can be said', () => {
-    const { submods } = earClaims([appraiseSnp({ certificates: () => [] })], context);
+  it('claims nothing where nothing can be said', async () => {
+    const { submods } = earClaims([await appraiseSnp({ certificates: () => [] })], context);
     expect(submods['x-snp']).toMatchObject({ 'ear.status': 'none' });
     expect(submods['x-snp']).not.toHaveProperty('ear.trustworthiness-vector');
   });
 
-  it('is about at least one namespace, and about each once', () => {
-    const appraisal = appraiseSnp();
+  it('is about at least one namespace, and about each once', async () => {
+    const appraisal = await appraiseSnp();
     expect(() => earClaims([], context)).toThrow('at least one');
     expect(() => earClaims([appraisal, appraisal], context)).toThrow('about each one once');
     const both = earClaims([appraisal, { ...appraisal, namespace: 'x-other' }], context);
@@ -57,7 +59,10 @@ describe('attestation results', () => {
     const good = deviceOf(simulatedGpu());
     const forged = { ...good, report: Uint8Array.from(good.report) };
     forged.report.fill(1, -1);
-    const { submods } = earClaims([appraiseSnp(), await appraise({ devices: [good, forged] })], context);
+    const { submods } = earClaims(
+      [await appraiseSnp(), await appraise({ devices: [good, forged] })],
+      context,
+    );
     expect(Object.keys(submods)).toEqual(['x-snp', 'x-nv-gpu', 'x-nv-gpu/GPU-0', 'x-nv-gpu/GPU-1']);
     expect(submods['x-nv-gpu']).toMatchObject({ 'ear.status': 'contraindicated' });
     expect(submods['x-nv-gpu/GPU-0']).toMatchObject({ 'muster.claims': { results: { signature: 'valid' } } });
@@ -68,8 +73,8 @@ describe('attestation results', () => {
     });
   });
 
-  it('survives JSON as it is', () => {
-    const claims = earClaims([appraiseSnp({ fields: { version: 5 } })], context);
+  it('survives JSON as it is', async () => {
+    const claims = earClaims([await appraiseSnp({ fields: { version: 5 } })], context);
     expect(JSON.parse(JSON.stringify(claims))).toEqual(claims);
   });
 });

@@ -12,6 +12,7 @@ import type {
 import { earClaims } from '@muster/shared/evidence/ear.js';
 import { mergeEndorsements, noEndorsements } from '@muster/shared/evidence/endorsements.js';
 import { verifiers } from '@muster/shared/evidence/verifiers.js';
+import { Pace } from '@muster/shared/pace.js';
 import type { Policy } from '@muster/shared/policy/policy.js';
 import type { Reason } from '@muster/shared/reasons.js';
 import { formatSpiffeId } from '@muster/shared/spiffe.js';
@@ -32,8 +33,11 @@ import { limiter } from './limiter.js';
 const endorsementTimeoutMs = 10_000;
 /** When an appraisal that lacked endorsements is tried again, unless the vendor said otherwise, ms. */
 const retryMs = 15_000;
-/** How many appraisals are decided at the same time; waiting for a vendor's service takes no place of another. */
-const concurrency = 8;
+/**
+ * How many appraisals are decided at the same time; waiting for a vendor's service takes no place of another. Their
+ * signatures are verified on the threads that serve the disk too, of which there are four: one stays free for it.
+ */
+const concurrency = 3;
 
 /** What appraisals work with. */
 export interface AppraiserOptions {
@@ -88,6 +92,7 @@ export class Appraiser {
   readonly #options: AppraiserOptions;
   readonly #verifiers: readonly EvidenceVerifier[];
   readonly #limited = limiter(concurrency);
+  readonly #pace = new Pace();
 
   constructor(options: AppraiserOptions) {
     this.#options = options;
@@ -97,15 +102,23 @@ export class Appraiser {
   /** Appraises a presentation, with fresh endorsements as far as they can be had in time. Never rejects for hostile tokens. */
   async appraise(presentation: Presentation): Promise<Verdict> {
     const { policy, keys } = this.#options;
-    const tokens = openTokens(presentation.tokens);
+    const tokens = await this.#step(() => openTokens(presentation.tokens));
     const present = tokens.flatMap((token) => this.#verifierOf(token) ?? []);
     const [resolutions, serviceKeys] = await Promise.all([
       this.#resolve(tokens, await this.#atHand(presentation)),
       resolveKeysFor(presentation.participant, present, policy, keys),
     ]);
-    const verdict = await this.#limited(() => this.#judge(presentation, tokens, resolutions, serviceKeys));
+    const verdict = await this.#step(() => this.#judge(presentation, tokens, resolutions, serviceKeys));
     this.#observe(tokens, verdict);
     return verdict;
+  }
+
+  /** Runs a part of an appraisal when there is room for it, however many answers come at the same moment. */
+  #step<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.#limited(async () => {
+      await this.#pace.step();
+      return work();
+    });
   }
 
   async #atHand({ participant, atHand = noEndorsements }: Presentation): Promise<Endorsements> {

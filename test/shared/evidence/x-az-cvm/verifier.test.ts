@@ -33,7 +33,7 @@ function appraise({
   isBound,
   simulatedNamespace,
   ...machine
-}: Options = {}): Appraisal {
+}: Options = {}): Promise<Appraisal> {
   const { evidence, endorsements, simulatedRoots } = azureMachine({
     ...machine,
     quote: { nonce, ...machine.quote },
@@ -86,8 +86,8 @@ describe('genuine machines', () => {
     ],
   ];
 
-  it.each(genuine)('%s: affirmed', (_, options) => {
-    expect(appraise(options)).toMatchObject({
+  it.each(genuine)('%s: affirmed', async (_, options) => {
+    expect(await appraise(options)).toMatchObject({
       status: 'affirming',
       reasons: [],
       simulated: true,
@@ -95,22 +95,25 @@ describe('genuine machines', () => {
     });
   });
 
-  it('shows what the VM and its hardware say', () => {
-    expect(appraise().claims).toMatchObject({
+  it('shows what the VM and its hardware say', async () => {
+    expect((await appraise()).claims).toMatchObject({
       tee: 'snp',
       quote_signature: 'holds',
       vm_configuration: { 'secure-boot': true },
       nonce: hex(nonce),
       snp: { product: 'Milan', measurement: '5a'.repeat(48) },
     });
-    expect(appraise({ isBound: false })).toMatchObject({ status: 'affirming', unchecked: ['report_data'] });
+    expect(await appraise({ isBound: false })).toMatchObject({
+      status: 'affirming',
+      unchecked: ['report_data'],
+    });
   });
 
-  it("adds to the hardware's vector", () => {
-    expect(appraise().trustworthiness).toMatchObject({ hardware: 2, executables: 0 });
-    const measured = appraise({ policy: { pcrs: { sha256: { 4: [hex(pcrValue(4))] } } } });
+  it("adds to the hardware's vector", async () => {
+    expect((await appraise()).trustworthiness).toMatchObject({ hardware: 2, executables: 0 });
+    const measured = await appraise({ policy: { pcrs: { sha256: { 4: [hex(pcrValue(4))] } } } });
     expect(measured.trustworthiness).toMatchObject({ executables: 2 });
-    expect(appraise({ quote: { nonce: Buffer.alloc(8, 1) } }).trustworthiness).toMatchObject({
+    expect((await appraise({ quote: { nonce: Buffer.alloc(8, 1) } })).trustworthiness).toMatchObject({
       'instance-identity': 96,
       hardware: 2,
     });
@@ -204,20 +207,20 @@ describe('refused machines', () => {
     ],
   ];
 
-  it.each(refused)('%s: %s', (_, code, options) => {
-    expect(verdict(appraise(options))).toBe(`contraindicated ${code}`);
+  it.each(refused)('%s: %s', async (_, code, options) => {
+    expect(verdict(await appraise(options))).toBe(`contraindicated ${code}`);
   });
 
-  it('makes no claim where something is missing', () => {
-    const noQuote = appraise({ tee: 'tdx', alter: (json) => Reflect.deleteProperty(json, 'td_quote') });
+  it('makes no claim where something is missing', async () => {
+    const noQuote = await appraise({ tee: 'tdx', alter: (json) => Reflect.deleteProperty(json, 'td_quote') });
     expect(verdict(noQuote)).toBe('none AZ_TD_QUOTE_MISSING');
     expect(noQuote.trustworthiness).toEqual({});
-    const noChip = appraise({ alter: (json) => Reflect.deleteProperty(json, 'vcek') });
+    const noChip = await appraise({ alter: (json) => Reflect.deleteProperty(json, 'vcek') });
     expect(verdict(noChip)).toBe('none SNP_CHIP_CERTIFICATE_MISSING');
   });
 
-  it('collects every reason, those of the hardware first', () => {
-    const appraisal = appraise({
+  it('collects every reason, those of the hardware first', async () => {
+    const appraisal = await appraise({
       snp: { vmpl: 1 },
       quote: { nonce: Buffer.alloc(8) },
       policy: { pcr_selection: { sha256: [0] }, tees: ['tdx'] },
@@ -265,16 +268,16 @@ function change(offset: number, value: number): (report: Buffer) => Buffer {
   };
 }
 
-it('whatever comes as evidence is answered, never thrown at, and never affirmed', () => {
+it('whatever comes as evidence is answered, never thrown at, and never affirmed', async () => {
   const machine = azureMachine({ quote: { nonce } });
   const whole = JSON.parse(Buffer.from(machine.evidence).toString()) as Record<string, unknown>;
   const replaced = fc
     .tuple(fc.constantFrom('version', 'hcl_report', 'tpm_quote', 'td_quote'), fc.jsonValue())
     .map(([part, value]) => JSON.stringify({ ...whole, [part]: value }));
   const texts = fc.oneof(fc.string(), fc.json(), replaced).filter((text) => text !== JSON.stringify(whole));
-  fc.assert(
-    fc.property(texts, (text) => {
-      const { status } = azureCvmVerifier.appraise({
+  await fc.assert(
+    fc.asyncProperty(texts, async (text) => {
+      const { status } = await azureCvmVerifier.appraise({
         evidence: { namespace: 'x-az-cvm', evidence: new TextEncoder().encode(text) },
         endorsements: machine.endorsements,
         policy: azureCvmVerifier.policySchema.parse({}),

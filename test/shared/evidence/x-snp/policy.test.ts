@@ -219,21 +219,21 @@ const fields: readonly {
 ];
 
 describe('each field of the policy', () => {
-  it.each(fields)('$field refuses with $code', ({ field, code, claim, refused }) => {
-    const appraisal = appraiseSnp(refused);
+  it.each(fields)('$field refuses with $code', async ({ field, code, claim, refused }) => {
+    const appraisal = await appraiseSnp(refused);
     expect(verdict(appraisal)).toBe(`contraindicated ${code}`);
     expect(appraisal.reasons[0]?.path).toBe(`namespaces.x-snp.${field}`);
     expect(appraisal.trustworthiness[claim]).toBe(96);
   });
 
-  it.each(fields)('$field is met where it is mended', ({ mended }) => {
-    expect(verdict(appraiseSnp(mended))).toBe('affirming');
+  it.each(fields)('$field is met where it is mended', async ({ mended }) => {
+    expect(verdict(await appraiseSnp(mended))).toBe('affirming');
   });
 
   it.each(fields.filter(({ field }) => field !== 'debug'))(
     '$field can be a warning',
-    ({ field, code, claim, refused }) => {
-      const appraisal = appraiseSnp({ ...refused, policy: { ...refused.policy, warn_on: [field] } });
+    async ({ field, code, claim, refused }) => {
+      const appraisal = await appraiseSnp({ ...refused, policy: { ...refused.policy, warn_on: [field] } });
       expect(verdict(appraisal)).toBe(`warning ${code}`);
       expect(appraisal.trustworthiness[claim]).toBe(32);
     },
@@ -244,8 +244,8 @@ describe('each field of the policy', () => {
     expect([...tested].sort()).toEqual([...softFields, 'debug'].sort());
   });
 
-  it('gives every reason, not only the first', () => {
-    const appraisal = appraiseSnp({
+  it('gives every reason, not only the first', async () => {
+    const appraisal = await appraiseSnp({
       fields: { vmpl: 2, platformInfo: 0n },
       policy: { measurements: [hexDigest], require_ecc: true },
       input: { reportData: new Uint8Array(64).fill(1) },
@@ -255,12 +255,12 @@ describe('each field of the policy', () => {
     );
   });
 
-  it('lets no warning hide a refusal, or something that is missing', () => {
+  it('lets no warning hide a refusal, or something that is missing', async () => {
     const policy = { warn_on: ['vmpl'] };
     const fields = { vmpl: 1 };
-    expect(appraiseSnp({ policy: { ...policy, smt: false }, fields }).status).toBe('contraindicated');
-    expect(appraiseSnp({ policy, fields, crls: [] }).status).toBe('none');
-    expect(appraiseSnp({ fields, crls: [] }).status).toBe('contraindicated');
+    expect((await appraiseSnp({ policy: { ...policy, smt: false }, fields })).status).toBe('contraindicated');
+    expect((await appraiseSnp({ policy, fields, crls: [] })).status).toBe('none');
+    expect((await appraiseSnp({ fields, crls: [] })).status).toBe('contraindicated');
   });
 });
 

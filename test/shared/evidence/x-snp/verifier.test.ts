@@ -50,25 +50,25 @@ describe('genuine reports', () => {
     ],
   ];
 
-  it.each(genuine)('%s: affirmed', (_, options) => {
-    expect(appraiseSnp(options)).toMatchObject({ status: 'affirming', reasons: [], simulated: true });
+  it.each(genuine)('%s: affirmed', async (_, options) => {
+    expect(await appraiseSnp(options)).toMatchObject({ status: 'affirming', reasons: [], simulated: true });
   });
 
-  it('affirms one part of the vector after another', () => {
-    expect(appraiseSnp().trustworthiness).toEqual({
+  it('affirms one part of the vector after another', async () => {
+    expect((await appraiseSnp()).trustworthiness).toEqual({
       'instance-identity': 2,
       configuration: 2,
       executables: 0,
       hardware: 2,
       'runtime-opaque': 2,
     });
-    const measured = appraiseSnp({ policy: { measurements: ['5a'.repeat(48)] } });
+    const measured = await appraiseSnp({ policy: { measurements: ['5a'.repeat(48)] } });
     expect(measured.trustworthiness).toMatchObject({ executables: 2 });
   });
 
-  it('shows what the report says', () => {
+  it('shows what the report says', async () => {
     expect(
-      appraiseSnp({ product: 'Turin', fields: { version: 5, launchMitigations: 5n } }).claims,
+      (await appraiseSnp({ product: 'Turin', fields: { version: 5, launchMitigations: 5n } })).claims,
     ).toMatchObject({
       version: 5,
       product: 'Turin',
@@ -81,10 +81,12 @@ describe('genuine reports', () => {
       firmware: { committed: '1.55.29' },
       mitigations: { launch: '0x5', current: '0x0' },
     });
-    expect(appraiseSnp({ chip: { kind: 'VLEK' } }).claims).toMatchObject({ csp: 'CN=cc-test.example.org' });
+    expect((await appraiseSnp({ chip: { kind: 'VLEK' } })).claims).toMatchObject({
+      csp: 'CN=cc-test.example.org',
+    });
   });
 
-  it('takes certificates from the table beside the report', () => {
+  it('takes certificates from the table beside the report', async () => {
     const input = snpCase({ certificates: () => [] });
     const holder = chipCertificate(milan);
     const auxiliary = certificateTable([
@@ -97,18 +99,20 @@ describe('genuine reports', () => {
       ...input.evidence,
       evidence: signSnpReport(input.evidence.evidence, holder.privateKey),
     };
-    expect(verdict(snpVerifier.appraise({ ...input, evidence }))).toBe('none SNP_CHIP_CERTIFICATE_MISSING');
-    expect(verdict(snpVerifier.appraise({ ...input, evidence: { ...evidence, auxiliary } }))).toBe(
+    expect(verdict(await snpVerifier.appraise({ ...input, evidence }))).toBe(
+      'none SNP_CHIP_CERTIFICATE_MISSING',
+    );
+    expect(verdict(await snpVerifier.appraise({ ...input, evidence: { ...evidence, auxiliary } }))).toBe(
       'affirming',
     );
   });
 
-  it('finds the fitting certificates among unfit ones, in any order', () => {
+  it('finds the fitting certificates among unfit ones, in any order', async () => {
     const foreign = snpHierarchy({ keySet: 'foreign' });
     const genoa = snpHierarchy({ product: 'Genoa' });
-    const verdicts = [false, true].map((reversed) =>
+    const verdicts = [false, true].map(async (reversed) =>
       verdict(
-        appraiseSnp({
+        await appraiseSnp({
           certificates: (chip, { ark, ask }) => {
             const all = [
               chipCertificate(milan, { hwid: new Uint8Array(64).fill(9) }),
@@ -127,7 +131,7 @@ describe('genuine reports', () => {
         }),
       ),
     );
-    expect(verdicts).toEqual(['affirming', 'affirming']);
+    expect(await Promise.all(verdicts)).toEqual(['affirming', 'affirming']);
   });
 });
 
@@ -160,33 +164,36 @@ describe('the form of a report', () => {
     ['SNP_TCB_RESERVED', { product: 'Turin', alter: (report) => (report[0x1f0 + 4] = 1) }],
   ];
 
-  it.each(spoilt)('%s', (code, options) => {
-    expect(verdict(appraiseSnp(options))).toBe(`contraindicated ${code}`);
+  it.each(spoilt)('%s', async (code, options) => {
+    expect(verdict(await appraiseSnp(options))).toBe(`contraindicated ${code}`);
   });
 
-  it.each([0, 1183, 1185, 4000])('SNP_REPORT_LENGTH: %d bytes', (length) => {
+  it.each([0, 1183, 1185, 4000])('SNP_REPORT_LENGTH: %d bytes', async (length) => {
     const evidence = { namespace: 'x-snp', evidence: new Uint8Array(length) };
-    expect(verdict(appraiseSnp({ input: { evidence } }))).toBe('contraindicated SNP_REPORT_LENGTH');
+    expect(verdict(await appraiseSnp({ input: { evidence } }))).toBe('contraindicated SNP_REPORT_LENGTH');
   });
 
   it.each([0x2a0 + 48, 0x2a0 + 71, 0x2e8 + 48, 0x330, 1183])(
     'SNP_RESERVED_NOT_ZERO: after the signature, at %d',
-    (offset) => {
+    async (offset) => {
       const { evidence, ...input } = snpCase();
       const changed = Uint8Array.from(evidence.evidence);
       changed[offset] = 1;
-      const appraisal = snpVerifier.appraise({ ...input, evidence: { ...evidence, evidence: changed } });
+      const appraisal = await snpVerifier.appraise({
+        ...input,
+        evidence: { ...evidence, evidence: changed },
+      });
       expect(verdict(appraisal)).toBe('contraindicated SNP_RESERVED_NOT_ZERO');
     },
   );
 
-  it('SNP_CLOCK_INVALID', () => {
-    expect(verdict(appraiseSnp({ input: { at: new Date(Number.NaN) } }))).toBe(
+  it('SNP_CLOCK_INVALID', async () => {
+    expect(verdict(await appraiseSnp({ input: { at: new Date(Number.NaN) } }))).toBe(
       'contraindicated SNP_CLOCK_INVALID',
     );
   });
 
-  it('SNP_REPORT_SIGNATURE: by another key, or none at all', () => {
+  it('SNP_REPORT_SIGNATURE: by another key, or none at all', async () => {
     const { evidence, ...input } = snpCase();
     const other = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey;
     const forged = [
@@ -194,7 +201,7 @@ describe('the form of a report', () => {
       Uint8Array.from(evidence.evidence).fill(0, 0x2a0),
     ];
     for (const bytes of forged) {
-      const appraisal = snpVerifier.appraise({ ...input, evidence: { ...evidence, evidence: bytes } });
+      const appraisal = await snpVerifier.appraise({ ...input, evidence: { ...evidence, evidence: bytes } });
       expect(verdict(appraisal)).toBe('contraindicated SNP_REPORT_SIGNATURE');
       expect(appraisal.trustworthiness).toMatchObject({ hardware: 99, 'instance-identity': 99 });
     }
@@ -220,9 +227,9 @@ describe('the certificate chain', () => {
     ['SNP_ROOT_MISSING', { certificates: onlyOf('chip', 'ask') }],
   ];
 
-  it.each(incomplete)('%s: nothing can be said', (code, options) => {
-    expect(verdict(appraiseSnp(options))).toBe(`none ${code}`);
-    expect(appraiseSnp(options).trustworthiness).toEqual({});
+  it.each(incomplete)('%s: nothing can be said', async (code, options) => {
+    expect(verdict(await appraiseSnp(options))).toBe(`none ${code}`);
+    expect((await appraiseSnp(options)).trustworthiness).toEqual({});
   });
 
   const broken: readonly (readonly [string, string, SnpCaseOptions])[] = [
@@ -341,27 +348,27 @@ describe('the certificate chain', () => {
     ],
   ];
 
-  it.each(broken)('%s: %s', (code, _, options) => {
-    expect(verdict(appraiseSnp(options))).toBe(`contraindicated ${code}`);
+  it.each(broken)('%s: %s', async (code, _, options) => {
+    expect(verdict(await appraiseSnp(options))).toBe(`contraindicated ${code}`);
   });
 
-  it('lets a simulated root serve every product', () => {
+  it('lets a simulated root serve every product', async () => {
     const options: SnpCaseOptions = { fields: { cpuid: [0x19, 0x11, 1] }, chip: { productName: 'Genoa-B1' } };
-    expect(verdict(appraiseSnp(options))).toBe('affirming');
+    expect(verdict(await appraiseSnp(options))).toBe('affirming');
   });
 
-  it('SNP_CERTIFICATE_KEY: another curve', () => {
+  it('SNP_CERTIFICATE_KEY: another curve', async () => {
     const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const { evidence, ...input } = snpCase();
     const chip = chipCertificate(milan, { keys });
     const certificates = [chip, milan.ask, milan.ark].map(({ certificate }) => certificate);
     const endorsements = { ...input.endorsements, certificates };
-    expect(verdict(snpVerifier.appraise({ ...input, evidence, endorsements }))).toBe(
+    expect(verdict(await snpVerifier.appraise({ ...input, evidence, endorsements }))).toBe(
       'contraindicated SNP_CERTIFICATE_KEY',
     );
   });
 
-  it('ignores certificates that have no part in it', () => {
+  it('ignores certificates that have no part in it', async () => {
     const unrelated = issueCertificate({
       subject: 'Somebody else',
       issuer: 'Somebody else',
@@ -376,18 +383,18 @@ describe('the certificate chain', () => {
       ask.certificate,
       ark.certificate,
     ];
-    expect(verdict(appraiseSnp({ certificates }))).toBe('affirming');
-    expect(verdict(appraiseSnp({ certificates: () => [unrelated] }))).toBe(
+    expect(verdict(await appraiseSnp({ certificates }))).toBe('affirming');
+    expect(verdict(await appraiseSnp({ certificates: () => [unrelated] }))).toBe(
       'none SNP_CHIP_CERTIFICATE_MISSING',
     );
   });
 
-  it('SNP_CERTIFICATE_TABLE: a malformed table', () => {
+  it('SNP_CERTIFICATE_TABLE: a malformed table', async () => {
     const { evidence, ...input } = snpCase();
     const auxiliary = certificateTable([
       { guid: certificateGuids.VCEK, certificate: new Uint8Array(9) },
     ]).subarray(0, 40);
-    const appraisal = snpVerifier.appraise({ ...input, evidence: { ...evidence, auxiliary } });
+    const appraisal = await snpVerifier.appraise({ ...input, evidence: { ...evidence, auxiliary } });
     expect(verdict(appraisal)).toBe('contraindicated SNP_CERTIFICATE_TABLE');
   });
 });
@@ -420,46 +427,46 @@ describe('revocation', () => {
     ],
   ];
 
-  it.each(refused)('%s: %s', (code, _, crls) => {
+  it.each(refused)('%s: %s', async (code, _, crls) => {
     for (const revocation of ['required', 'optional']) {
-      expect(verdict(appraiseSnp({ crls, policy: { revocation } }))).toBe(`contraindicated ${code}`);
+      expect(verdict(await appraiseSnp({ crls, policy: { revocation } }))).toBe(`contraindicated ${code}`);
     }
   });
 
-  it('SNP_CRL_SIGNATURE: a root that may not sign lists', () => {
+  it('SNP_CRL_SIGNATURE: a root that may not sign lists', async () => {
     const hierarchy = snpHierarchy({ ark: { keyUsage: 32 } });
-    expect(verdict(appraiseSnp({ hierarchy }))).toBe('contraindicated SNP_CRL_SIGNATURE');
+    expect(verdict(await appraiseSnp({ hierarchy }))).toBe('contraindicated SNP_CRL_SIGNATURE');
   });
 
-  it('SNP_CERTIFICATE_REVOKED: the ASVK of a VLEK, and a chip certificate with a serial number', () => {
+  it('SNP_CERTIFICATE_REVOKED: the ASVK of a VLEK, and a chip certificate with a serial number', async () => {
     const asvk = [revocationList(milan, { revoked: [0x10101] })];
-    expect(verdict(appraiseSnp({ chip: { kind: 'VLEK' }, crls: asvk }))).toBe(
+    expect(verdict(await appraiseSnp({ chip: { kind: 'VLEK' }, crls: asvk }))).toBe(
       'contraindicated SNP_CERTIFICATE_REVOKED',
     );
-    expect(verdict(appraiseSnp({ crls: asvk }))).toBe('affirming');
+    expect(verdict(await appraiseSnp({ crls: asvk }))).toBe('affirming');
     const chip = [revocationList(milan, { revoked: [77] })];
-    expect(verdict(appraiseSnp({ chip: { serial: 77 }, crls: chip }))).toBe(
+    expect(verdict(await appraiseSnp({ chip: { serial: 77 }, crls: chip }))).toBe(
       'contraindicated SNP_CERTIFICATE_REVOKED',
     );
   });
 
-  it('takes a current list although others are unfit', () => {
+  it('takes a current list although others are unfit', async () => {
     const crls = [
       revocationList(milan, { nextUpdate: before }),
       revocationList(genoa),
       Uint8Array.of(1),
       revocationList(milan, { revoked: [5, 0] }),
     ];
-    expect(verdict(appraiseSnp({ crls }))).toBe('affirming');
+    expect(verdict(await appraiseSnp({ crls }))).toBe('affirming');
   });
 
-  it('SNP_CRL_MISSING: nothing can be said where the policy requires a list', () => {
-    expect(appraiseSnp({ crls: [] })).toMatchObject({
+  it('SNP_CRL_MISSING: nothing can be said where the policy requires a list', async () => {
+    expect(await appraiseSnp({ crls: [] })).toMatchObject({
       status: 'none',
       reasons: [{ code: 'SNP_CRL_MISSING' }],
       trustworthiness: {},
     });
-    expect(appraiseSnp({ crls: [], policy: { revocation: 'optional' } })).toMatchObject({
+    expect(await appraiseSnp({ crls: [], policy: { revocation: 'optional' } })).toMatchObject({
       status: 'affirming',
       unchecked: ['crl', 'report_data'],
     });
@@ -469,8 +476,8 @@ describe('revocation', () => {
 describe('binding', () => {
   const reportData = Uint8Array.from({ length: 64 }, (_, index) => index);
 
-  it('affirms the expected report data', () => {
-    expect(appraiseSnp({ fields: { reportData }, input: { reportData } })).toMatchObject({
+  it('affirms the expected report data', async () => {
+    expect(await appraiseSnp({ fields: { reportData }, input: { reportData } })).toMatchObject({
       status: 'affirming',
       unchecked: [],
     });
@@ -480,8 +487,8 @@ describe('binding', () => {
     ['another value', reportData.toReversed()],
     ['a shorter value', reportData.subarray(0, 32)],
     ['nothing', new Uint8Array()],
-  ])('SNP_REPORT_DATA: %s', (_, expected) => {
-    expect(verdict(appraiseSnp({ fields: { reportData }, input: { reportData: expected } }))).toBe(
+  ])('SNP_REPORT_DATA: %s', async (_, expected) => {
+    expect(verdict(await appraiseSnp({ fields: { reportData }, input: { reportData: expected } }))).toBe(
       'contraindicated SNP_REPORT_DATA',
     );
   });
@@ -500,7 +507,7 @@ describe('consistency', () => {
     ['FMC', { product: 'Turin', fields: { launchTcb: { ...defaultTurinTcb, fmc: 2 } } }],
   ];
 
-  it.each(inconsistent)('SNP_TCB_INCONSISTENT: %s', (_, options) => {
-    expect(verdict(appraiseSnp(options))).toBe('contraindicated SNP_TCB_INCONSISTENT');
+  it.each(inconsistent)('SNP_TCB_INCONSISTENT: %s', async (_, options) => {
+    expect(verdict(await appraiseSnp(options))).toBe('contraindicated SNP_TCB_INCONSISTENT');
   });
 });

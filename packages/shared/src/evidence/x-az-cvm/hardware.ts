@@ -39,11 +39,11 @@ function hardwareEvidence(
 }
 
 /** Appraises the report of the hardware below the VM, which must be bound to the runtime data. */
-export function appraiseHardware(
+export async function appraiseHardware(
   azure: AzureEvidence,
   hcl: HclReport,
   { endorsements: atHand, policy, at, simulatedRoots }: AppraisalInput<AzureCvmPolicy>,
-): Appraisal {
+): Promise<Appraisal> {
   const found = hardwareEvidence(azure, hcl, atHand);
   if (found === undefined) return incomplete(reason('AZ_TD_QUOTE_MISSING'));
   const { namespace } = found.evidence;
@@ -58,7 +58,7 @@ export function appraiseHardware(
   const { revocation } = policy;
   const appraisal =
     hcl.tee === 'snp'
-      ? snpVerifier.appraise({ ...input, policy: { ...policy.snp, revocation } })
+      ? await snpVerifier.appraise({ ...input, policy: { ...policy.snp, revocation } })
       : tdxVerifier.appraise({ ...input, policy: { ...policy.tdx, revocation } });
   return { ...appraisal, reasons: appraisal.reasons.map(inAzureTerms) };
 }

@@ -28,7 +28,7 @@ import { parseHclReport, type HclReport } from './hcl-report.js';
 import { azureCvmPolicySchema, type AzureCvmPolicy } from './policy.js';
 
 /** The verifier of Azure confidential VMs with a vTPM. docs/namespaces/x-az-cvm.md says what it proves. */
-export const azureCvmVerifier: EvidenceVerifier<AzureCvmPolicy, Appraisal> = {
+export const azureCvmVerifier: EvidenceVerifier<AzureCvmPolicy, Promise<Appraisal>> = {
   namespace: azureNamespace,
   policySchema: azureCvmPolicySchema,
   endorsementQueries,
@@ -48,7 +48,7 @@ interface BoundQuote {
  * report and its binding to the runtime data, the nonce, the policy. A failure of form, of the quote's signature or of
  * its PCR values ends the appraisal; from there on every reason is collected, the hardware's first.
  */
-function appraise(input: Input): Appraisal {
+async function appraise(input: Input): Promise<Appraisal> {
   if (Number.isNaN(input.at.getTime())) return broken(reason('TPM_CLOCK_INVALID'));
   const evidence = parseEvidence(input.evidence.evidence);
   if (evidence === undefined) return broken(reason('AZ_EVIDENCE_UNREADABLE'));
@@ -70,14 +70,14 @@ function readQuote({ tpm_quote }: AzureEvidence, { attestationKey }: HclReport):
   return 'code' in values ? values : { quote, values };
 }
 
-function judge(
+async function judge(
   { quote, values }: BoundQuote,
   evidence: AzureEvidence,
   hcl: HclReport,
   input: Input,
-): Appraisal {
+): Promise<Appraisal> {
   const { policy, reportData } = input;
-  const hardware = appraiseHardware(evidence, hcl, input);
+  const hardware = await appraiseHardware(evidence, hcl, input);
   const nonceFailure = checkNonce(quote, reportData);
   const pcrFailures = [
     ...[checkSelection(quote.selection, policy)].flatMap((found) => found ?? []),

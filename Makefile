@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 JEST := NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" node_modules/.bin/jest
 
-.PHONY: help build check test test-faults soak demo bench docs format clean
+.PHONY: help build check test test-faults soak fuzz demo bench docs format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,6 +32,9 @@ test-faults: build ## Run the fault suite alone: real processes that are killed,
 
 soak: build ## Inject faults at random for MINUTES=10, in an order that SEED=... decides
 	@node test/dist/faults/soak.js $(or $(MINUTES),10) $(SEED)
+
+fuzz: build ## Fuzz all that reads what others send, TIME=30 seconds each, in an order that SEED=... decides (ONLY=target,target or a file)
+	@node test/dist/fuzz/main.js $(or $(TIME),30) "$(SEED)" "$(ONLY)"
 
 demo: build ## Run the main job with real processes: three sites, their proofs, jobs admitted and taken back
 	@node test/dist/demo/main.js

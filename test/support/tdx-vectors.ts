@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { Endorsements } from '@muster/shared/evidence/appraisal.js';
 import { joinDocument } from '@muster/shared/evidence/x-tdx/collateral.js';
-import { vector } from './vectors.js';
+import { vector } from './vector-files.js';
 
 interface CollateralFile {
   readonly pck_crl_issuer_chain: string;

@@ -24,10 +24,15 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
+/** No field of a cron expression has a number of three digits, whose range the library would write out. */
+function isSchedule(text: string): boolean {
+  return text.length <= 128 && !/\d{3}/.test(text) && isCronExpression(text);
+}
+
 const verification = z
   .strictObject({
     period: duration('10s', '7d').optional(),
-    schedule: z.string().refine(isCronExpression, 'expected a cron expression').optional(),
+    schedule: z.string().refine(isSchedule, 'expected a cron expression').optional(),
   })
   .transform(({ period, schedule }, context) => {
     if (period !== undefined && schedule === undefined) return { period };

@@ -26,7 +26,7 @@ export function parseYaml<T>(text: string, schema: z.ZodType<T>, code: ReasonCod
   if (Buffer.byteLength(text) > maxFileBytes) {
     throw refusal(code, { message: `${source} is larger than ${maxFileBytes} bytes.` });
   }
-  const document = parseDocument(text);
+  const document = parseDocument(text, { logLevel: 'error' });
   const [syntax] = document.errors;
   if (syntax !== undefined) {
     throw refusal(code, { message: `${source} is not valid YAML: ${syntax.message.split('\n')[0]}` });

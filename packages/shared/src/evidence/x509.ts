@@ -109,6 +109,16 @@ function readCertificate(der: Uint8Array): VendorCertificate | undefined {
   });
 }
 
+/** Reads the content of an extension by its schema; undefined when it is absent or malformed. */
+export function readExtension<T>(
+  { extensions }: VendorCertificate,
+  oid: string,
+  schema: new () => T,
+): T | undefined {
+  const value = extensions.get(oid);
+  return value === undefined ? undefined : attempt(() => AsnConvert.parse(value, schema));
+}
+
 /** Takes a file or table entry apart into DER certificates: any number in PEM, or one in DER. Undefined for bad PEM. */
 export function splitCertificates(bytes: Uint8Array): readonly Uint8Array[] | undefined {
   const text = Buffer.from(bytes).toString('latin1');
@@ -195,7 +205,8 @@ export function isP384(key: KeyObject): boolean {
   return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'secp384r1';
 }
 
-function attempt<T>(parse: () => T): T | undefined {
+/** What a parser gives; undefined where it throws. */
+export function attempt<T>(parse: () => T): T | undefined {
   try {
     return parse();
   } catch {

@@ -47,12 +47,17 @@ export function compileExpression(text: string): Expression {
       role: cel.CelScalar.STRING,
     },
   });
-  const run = withinTime(() => {
-    const parsed = cel.parse(text);
-    refuseUnknownNames(parsed.expr, (name) => env.funcs.find(name) !== undefined);
-    return cel.plan(env, parsed);
-  });
-  return { text, evaluate: run };
+  try {
+    const evaluate = withinTime(() => {
+      const parsed = cel.parse(text);
+      refuseUnknownNames(parsed.expr, (name) => env.funcs.find(name) !== undefined);
+      return cel.plan(env, parsed);
+    });
+    return { text, evaluate };
+  } catch (cause) {
+    // A stack that overflows inside the time limit ends in an error of the sandbox's own kind.
+    throw cause instanceof Error ? cause : new Error('it is nested too deeply', { cause });
+  }
 }
 
 /** What became of an expression, and why it could not be evaluated. */

@@ -3,7 +3,7 @@ import { duration } from '../config/duration.js';
 import { loadYaml } from '../config/load.js';
 import type { EvidenceVerifier } from '../evidence/appraisal.js';
 import { verifierOf, verifiers } from '../evidence/verifiers.js';
-import { memoized, perObject } from '../memo.js';
+import { perObject } from '../memo.js';
 import { customRulesSchema } from './custom-rules.js';
 import { responsesSchema } from './responses.js';
 
@@ -127,11 +127,17 @@ function ownPart(rule: Rule | undefined, namespace: string): unknown {
 
 const defaultPolicy = perObject((schema: EvidenceVerifier['policySchema']) => schema.parse({}));
 
+/** Each part between two stars is sought after the one before it: many stars take no longer than one. */
 function matches(glob: string, name: string): boolean {
-  return patternOf(glob).test(name);
+  const [first = '', ...parts] = glob.split('*');
+  const last = parts.pop();
+  if (last === undefined) return glob === name;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of parts) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
 }
-
-const patternOf = memoized((glob: string) => new RegExp(`^${glob.split('*').join('.*')}$`), {
-  keyOf: (glob) => glob,
-  maxEntries: 1024,
-});

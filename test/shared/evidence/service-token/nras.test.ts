@@ -4,6 +4,7 @@ import { earClaims } from '@muster/shared/evidence/ear.js';
 import { decodeJwt } from 'jose';
 import { nrasVerifier } from '@muster/shared/evidence/service-token/nras.js';
 import { verdict } from '../../../support/snp-case.js';
+import { nrasDevice, type Claims } from '../../../support/service-claims.js';
 import {
   appraiseToken,
   keySet,
@@ -19,26 +20,8 @@ import {
 const issuer = 'https://nras.attestation.nvidia.com';
 const key = serviceKey('ES384');
 const keys = await keySet(key);
-type Claims = { readonly [claim: string]: unknown };
 
 const chain = { 'x-nvidia-cert-status': 'valid', 'x-nvidia-cert-ocsp-status': 'good' };
-
-function device(index: number, changes: Claims = {}): Claims {
-  return {
-    iss: issuer,
-    eat_nonce: nonce,
-    ueid: `48000000000000000000${index}`,
-    hwmodel: 'GH100 A01 GSP BROM',
-    measres: 'success',
-    secboot: true,
-    dbgstat: 'disabled',
-    'x-nvidia-attestation-warning': null,
-    'x-nvidia-gpu-attestation-report-nonce-match': true,
-    'x-nvidia-gpu-driver-version': '550.90.07',
-    'x-nvidia-gpu-driver-rim-cert-chain': chain,
-    ...changes,
-  };
-}
 
 /** What differs from an answer that is affirmed. */
 interface Answer {
@@ -52,7 +35,7 @@ interface Answer {
 
 async function answer({
   main = {},
-  devices = [device(0), device(1)],
+  devices = [nrasDevice(0), nrasDevice(1)],
   header = {},
   alter,
   ...rest
@@ -110,8 +93,8 @@ describe('genuine answers', () => {
   });
 
   it('warns where the service warns', async () => {
-    const warned = device(1, { 'x-nvidia-attestation-warning': 'a certificate is about to expire' });
-    expect(await judged({ devices: [device(0), warned] })).toBe('warning SERVICE_DEVICE_WARNING');
+    const warned = nrasDevice(1, { 'x-nvidia-attestation-warning': 'a certificate is about to expire' });
+    expect(await judged({ devices: [nrasDevice(0), warned] })).toBe('warning SERVICE_DEVICE_WARNING');
   });
 
   it('counts the devices', async () => {
@@ -127,11 +110,11 @@ describe('genuine answers', () => {
 });
 
 describe('devices', () => {
-  const wrong = device(1, { measres: 'fail', 'x-nvidia-gpu-driver-version': '1' });
+  const wrong = nrasDevice(1, { measres: 'fail', 'x-nvidia-gpu-driver-version': '1' });
 
   it('have a result each, of their own', async () => {
     const policy = { claims: { '/x-nvidia-gpu-driver-version': ['550.90.07'] } };
-    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [device(0), wrong] }), {
+    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [nrasDevice(0), wrong] }), {
       issuer,
       keys,
       policy,
@@ -155,8 +138,8 @@ describe('devices', () => {
   });
 
   it('are submodules of our own attestation result', async () => {
-    const warned = device(1, { 'x-nvidia-attestation-warning': 'soon' });
-    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [device(0), warned] }), {
+    const warned = nrasDevice(1, { 'x-nvidia-attestation-warning': 'soon' });
+    const appraisal = await appraiseToken(nrasVerifier, await answer({ devices: [nrasDevice(0), warned] }), {
       issuer,
       keys,
     });
@@ -182,7 +165,7 @@ describe('devices', () => {
     [
       'signed with another key',
       { code: 'SERVICE_SIGNATURE', path: 'GPU-1' },
-      () => signToken(device(1), { ...serviceKey('ES384'), kid: key.kid }),
+      () => signToken(nrasDevice(1), { ...serviceKey('ES384'), kid: key.kid }),
     ],
     [
       'not signed',
@@ -192,7 +175,7 @@ describe('devices', () => {
     [
       'signed with another algorithm',
       { code: 'SERVICE_ALGORITHM', path: 'GPU-1' },
-      () => signToken(device(1), serviceKey('ES256', key.kid)),
+      () => signToken(nrasDevice(1), serviceKey('ES256', key.kid)),
     ],
     [
       'changed',
@@ -206,22 +189,22 @@ describe('devices', () => {
     [
       'of another answer of the service',
       { code: 'SERVICE_DEVICES', path: 'GPU-1' },
-      () => signToken(device(1, { jti: 'another' }), key),
+      () => signToken(nrasDevice(1, { jti: 'another' }), key),
     ],
     [
       'expired',
       { code: 'SERVICE_TOKEN_EXPIRED', path: 'GPU-1' },
-      () => signToken(device(1, { exp: secondsFromNow(-1) }), key),
+      () => signToken(nrasDevice(1, { exp: secondsFromNow(-1) }), key),
     ],
     [
       'of another issuer',
       { code: 'SERVICE_ISSUER_UNTRUSTED', path: 'GPU-1' },
-      () => signToken(device(1, { iss: 'https://elsewhere.example' }), key),
+      () => signToken(nrasDevice(1, { iss: 'https://elsewhere.example' }), key),
     ],
   ];
 
   it.each(refusedDevices)('are refused and named when their token is %s', async (_, expected, replace) => {
-    const given = JSON.parse(await answer({ devices: [device(0), wrong] })) as [
+    const given = JSON.parse(await answer({ devices: [nrasDevice(0), wrong] })) as [
       unknown,
       Record<string, string>,
     ];
@@ -234,8 +217,8 @@ describe('devices', () => {
 
   it.each([
     ['missing', () => ({ alter: (all: Record<string, string>) => Reflect.deleteProperty(all, 'GPU-1') })],
-    ['the same as another', () => ({ devices: [device(0), device(0)] })],
-    ['without an identity', () => ({ devices: [device(0), device(1, { ueid: null })] })],
+    ['the same as another', () => ({ devices: [nrasDevice(0), nrasDevice(0)] })],
+    ['without an identity', () => ({ devices: [nrasDevice(0), nrasDevice(1, { ueid: null })] })],
   ])('are named when they are %s', async (_, changes) => {
     const { reasons } = await appraiseToken(nrasVerifier, await answer(changes()), { issuer, keys });
     expect(reasons).toMatchObject([{ code: 'SERVICE_DEVICES', path: 'GPU-1' }]);
@@ -248,54 +231,54 @@ describe('refused answers', () => {
     [
       'another nonce',
       'SERVICE_NONCE',
-      { main: { eat_nonce: '00'.repeat(32) }, devices: [device(0, { eat_nonce: '00'.repeat(32) })] },
+      { main: { eat_nonce: '00'.repeat(32) }, devices: [nrasDevice(0, { eat_nonce: '00'.repeat(32) })] },
     ],
     [
       'no nonce',
       'SERVICE_NONCE_MISSING',
-      { main: { eat_nonce: null }, devices: [device(0, { eat_nonce: null })] },
+      { main: { eat_nonce: null }, devices: [nrasDevice(0, { eat_nonce: null })] },
     ],
     [
       'no nonce, where none is known',
       'SERVICE_NONCE_MISSING',
-      { main: { eat_nonce: '' }, devices: [device(0, { eat_nonce: '' })] },
+      { main: { eat_nonce: '' }, devices: [nrasDevice(0, { eat_nonce: '' })] },
       { reportData: null },
     ],
     [
       'a nonce of another round in a device',
       'SERVICE_DEVICE',
-      { devices: [device(0, { eat_nonce: '11'.repeat(32) })] },
+      { devices: [nrasDevice(0, { eat_nonce: '11'.repeat(32) })] },
     ],
     ['a negative overall result', 'SERVICE_RESULT', { main: { 'x-nvidia-overall-att-result': false } }],
     ['no overall result', 'SERVICE_RESULT', { main: { 'x-nvidia-overall-att-result': null } }],
     [
       'a device whose measurements fail although the overall result is true',
       'SERVICE_DEVICE',
-      { devices: [device(0, { measres: 'fail' })] },
+      { devices: [nrasDevice(0, { measres: 'fail' })] },
     ],
     [
       'a device that says nothing of its measurements',
       'SERVICE_DEVICE',
-      { devices: [device(0, { measres: null })] },
+      { devices: [nrasDevice(0, { measres: null })] },
     ],
-    ['a device without secure boot', 'SERVICE_DEVICE', { devices: [device(0, { secboot: false })] }],
-    ['a device that is debugged', 'SERVICE_DEBUG', { devices: [device(0, { dbgstat: 'enabled' })] }],
+    ['a device without secure boot', 'SERVICE_DEVICE', { devices: [nrasDevice(0, { secboot: false })] }],
+    ['a device that is debugged', 'SERVICE_DEBUG', { devices: [nrasDevice(0, { dbgstat: 'enabled' })] }],
     [
       'a device that does not say whether it is debugged',
       'SERVICE_DEBUG',
-      { devices: [device(0, { dbgstat: null })] },
+      { devices: [nrasDevice(0, { dbgstat: null })] },
     ],
     [
       'a finding about a device',
       'SERVICE_DEVICE',
-      { devices: [device(0, { 'x-nvidia-gpu-driver-rim-signature-verified': false })] },
+      { devices: [nrasDevice(0, { 'x-nvidia-gpu-driver-rim-signature-verified': false })] },
     ],
     [
       'a revoked certificate',
       'SERVICE_DEVICE',
       {
         devices: [
-          device(0, {
+          nrasDevice(0, {
             'x-nvidia-gpu-vbios-rim-cert-chain': { ...chain, 'x-nvidia-cert-ocsp-status': 'revoked' },
           }),
         ],
@@ -306,20 +289,22 @@ describe('refused answers', () => {
       'SERVICE_DEVICE',
       {
         devices: [
-          device(0, { 'x-nvidia-gpu-vbios-rim-cert-chain': { ...chain, 'x-nvidia-cert-status': 'expired' } }),
+          nrasDevice(0, {
+            'x-nvidia-gpu-vbios-rim-cert-chain': { ...chain, 'x-nvidia-cert-status': 'expired' },
+          }),
         ],
       },
     ],
-    ['one device twice', 'SERVICE_DEVICES', { devices: [device(0), device(0)] }],
-    ['a device without an identity', 'SERVICE_DEVICES', { devices: [device(0, { ueid: null })] }],
+    ['one device twice', 'SERVICE_DEVICES', { devices: [nrasDevice(0), nrasDevice(0)] }],
+    ['a device without an identity', 'SERVICE_DEVICES', { devices: [nrasDevice(0, { ueid: null })] }],
     [
       'empty identities',
       'SERVICE_DEVICES SERVICE_DEVICES',
-      { devices: [device(0, { ueid: '' }), device(1, { ueid: '' })] },
+      { devices: [nrasDevice(0, { ueid: '' }), nrasDevice(1, { ueid: '' })] },
     ],
     ['no device', 'SERVICE_DEVICES', { devices: [] }],
     ['a missing device', 'SERVICE_DEVICES', { alter: (devices) => Reflect.deleteProperty(devices, 'GPU-1') }],
-    ['an added device', 'SERVICE_DEVICES', { devices: [device(0)], main: { submods: {} } }],
+    ['an added device', 'SERVICE_DEVICES', { devices: [nrasDevice(0)], main: { submods: {} } }],
     [
       'swapped devices',
       'SERVICE_DEVICES SERVICE_DEVICES',
@@ -331,20 +316,20 @@ describe('refused answers', () => {
     [
       'a digest of another kind',
       'SERVICE_DEVICES',
-      { devices: [device(0)], main: { submods: { 'GPU-0': ['DIGEST', ['SHA-1', '00'.repeat(20)]] } } },
+      { devices: [nrasDevice(0)], main: { submods: { 'GPU-0': ['DIGEST', ['SHA-1', '00'.repeat(20)]] } } },
     ],
     ['another issuer', 'SERVICE_ISSUER_UNTRUSTED', { main: { iss: 'https://elsewhere.example' } }],
     [
       'a device of another issuer',
       'SERVICE_ISSUER_UNTRUSTED',
-      { devices: [device(0, { iss: 'https://elsewhere.example' })] },
+      { devices: [nrasDevice(0, { iss: 'https://elsewhere.example' })] },
     ],
     ['no issuer', 'SERVICE_ISSUER_UNTRUSTED', { main: { iss: null } }],
     ['an expired token', 'SERVICE_TOKEN_EXPIRED', { main: { exp: secondsFromNow(0) } }],
     [
       'an expired token of a device',
       'SERVICE_TOKEN_EXPIRED',
-      { devices: [device(0, { exp: secondsFromNow(-1) })] },
+      { devices: [nrasDevice(0, { exp: secondsFromNow(-1) })] },
     ],
     ['no expiry', 'SERVICE_TOKEN_EXPIRED', { main: { exp: null } }],
     [
@@ -391,7 +376,7 @@ describe('refused answers', () => {
   });
 
   it('refuses unsigned tokens, other algorithms and MACs with the public key', async () => {
-    const device0 = await signToken(device(0), key);
+    const device0 = await signToken(nrasDevice(0), key);
     const submods = { 'GPU-0': ['DIGEST', ['SHA-256', createHash('sha256').update(device0).digest('hex')]] };
     const claims = {
       iss: issuer,

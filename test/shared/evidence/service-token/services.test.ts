@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, webcrypto, type KeyObject } from 'node:crypto';
+import { createPublicKey, webcrypto, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { earVerifier } from '@muster/shared/evidence/service-token/ear.js';
 import { itaVerifier } from '@muster/shared/evidence/service-token/ita.js';
@@ -11,6 +11,17 @@ import fc from 'fast-check';
 import type { JSONWebKeySet } from 'jose';
 import { verdict } from '../../../support/snp-case.js';
 import {
+  aciClaims,
+  bound,
+  freshness,
+  itaClaims,
+  itaReportData,
+  maaClaims,
+  nestedItaClaims,
+  trusteeClaims,
+  type Claims,
+} from '../../../support/service-claims.js';
+import {
   appraiseToken,
   keySet,
   nonce,
@@ -22,7 +33,6 @@ import {
   type TokenContext,
 } from '../../../support/service-tokens.js';
 
-type Claims = { readonly [claim: string]: unknown };
 type Case = readonly [string, string, Claims, Partial<TokenContext>?];
 const rs256 = serviceKey('RS256');
 const es256 = serviceKey('ES256');
@@ -43,19 +53,6 @@ function judge(
     return verdict(await appraiseToken(verifier, token, { issuer, keys, ...context }));
   };
 }
-
-const bound = boundReportData(runtimeData(reportData));
-const aciClaims: Claims = {
-  iss: 'https://sharedeus.eus.attest.azure.net',
-  'x-ms-attestation-type': 'sevsnpvm',
-  'x-ms-compliance-status': 'azure-compliant-uvm',
-  'x-ms-sevsnpvm-hostdata': 'ab'.repeat(32),
-  'x-ms-sevsnpvm-is-debuggable': false,
-  'x-ms-sevsnpvm-migration-allowed': false,
-  'x-ms-sevsnpvm-vmpl': 0,
-  'x-ms-sevsnpvm-reportdata': bound,
-  'x-ms-runtime': JSON.parse(runtimeData(reportData).toString()) as unknown,
-};
 
 describe('x-az-aci', () => {
   const judged = judge(azureAciVerifier, aciClaims, { alg: 'RS256' });
@@ -130,21 +127,9 @@ describe('x-az-aci', () => {
 });
 
 describe('maa', () => {
-  const vm: Claims = {
-    iss: 'https://mine.attest.azure.net',
-    'x-ms-attestation-type': 'azurevm',
-    'x-ms-isolation-tee': {
-      'x-ms-attestation-type': 'sevsnpvm',
-      'x-ms-compliance-status': 'azure-compliant-cvm',
-      'x-ms-sevsnpvm-is-debuggable': false,
-      'x-ms-sevsnpvm-migration-allowed': false,
-      'x-ms-sevsnpvm-vmpl': 0,
-    },
-    'x-ms-runtime': { 'client-payload': { nonce: Buffer.from(nonce).toString('base64') } },
-  };
-  const judged = judge(maaVerifier, vm, { alg: 'RS256' });
+  const judged = judge(maaVerifier, maaClaims, { alg: 'RS256' });
   const tee = (changes: Claims): Claims => ({
-    'x-ms-isolation-tee': { ...(vm['x-ms-isolation-tee'] as Claims), ...changes },
+    'x-ms-isolation-tee': { ...(maaClaims['x-ms-isolation-tee'] as Claims), ...changes },
   });
 
   it('affirms a confidential VM, and one whose report is bound directly', async () => {
@@ -213,40 +198,12 @@ describe('maa', () => {
 });
 
 describe('ita', () => {
-  const held = runtimeData(reportData);
-  const val = Buffer.from('the nonce of the service');
-  const iat = Buffer.from('2026-01-01 00:00:00 +0000 UTC');
-  const signed = createHash('sha512')
-    .update(Buffer.concat([val, iat, held]))
-    .digest('hex');
-  const freshness = { val: val.toString('base64'), iat: iat.toString('base64'), signature: 'AAAA' };
-  const flat: Claims = {
-    iss: 'Intel Trust Authority',
-    attester_type: 'TDX',
-    attester_tcb_status: 'UpToDate',
-    attester_held_data: held.toString('base64'),
-    verifier_nonce: freshness,
-    tdx_report_data: signed,
-    tdx_is_debuggable: false,
-    policy_ids_matched: [{ id: 'one', version: 'v1' }],
-  };
-  const nested: Claims = {
-    iss: 'https://portal.trustauthority.intel.com',
-    tdx: {
-      attester_type: 'TDX',
-      attester_tcb_status: 'UpToDate',
-      attester_runtime_data: JSON.parse(held.toString()) as unknown,
-      verifier_nonce: freshness,
-      tdx_report_data: signed,
-      tdx_is_debuggable: false,
-    },
-  };
-  const judged = judge(itaVerifier, flat, { alg: 'PS384' });
+  const judged = judge(itaVerifier, itaClaims, { alg: 'PS384' });
 
   it('affirms both versions, and RS256', async () => {
     expect(await judged()).toBe('affirming');
-    expect(await judge(itaVerifier, nested, { alg: 'PS384' })()).toBe('affirming');
-    expect(await judge(itaVerifier, flat, { alg: 'RS256' })()).toBe('affirming');
+    expect(await judge(itaVerifier, nestedItaClaims, { alg: 'PS384' })()).toBe('affirming');
+    expect(await judge(itaVerifier, itaClaims, { alg: 'RS256' })()).toBe('affirming');
     expect(await judged({}, { policy: { policies: ['one'] } })).toBe('affirming');
     expect(
       await judged({ attester_tcb_status: 'OutOfDate' }, { policy: { tcb_statuses: ['OutOfDate'] } }),
@@ -254,9 +211,7 @@ describe('ita', () => {
   });
 
   it('affirms report data that was held as it is', async () => {
-    const plain = createHash('sha512')
-      .update(Buffer.concat([val, iat, reportData]))
-      .digest('hex');
+    const plain = itaReportData(reportData);
     expect(await judged({ attester_held_data: reportData.toString('base64'), tdx_report_data: plain })).toBe(
       'affirming',
     );
@@ -274,9 +229,7 @@ describe('ita', () => {
       'SERVICE_NONCE',
       {
         attester_held_data: elsewhere.toString('base64'),
-        tdx_report_data: createHash('sha512')
-          .update(Buffer.concat([val, iat, elsewhere]))
-          .digest('hex'),
+        tdx_report_data: itaReportData(elsewhere),
       },
     ],
     ["another nonce of the service's", 'SERVICE_NONCE', { verifier_nonce: { ...freshness, val: 'AAAA' } }],
@@ -299,22 +252,6 @@ describe('ita', () => {
 });
 
 describe('ear', () => {
-  const trustee: Claims = {
-    iss: 'CoCo-Attestation-Service',
-    eat_profile: 'tag:github.com,2024:confidential-containers/Trustee',
-    'ear.verifier-id': {
-      developer: 'https://confidentialcontainers.org',
-      build: 'attestation-service 0.1.0',
-    },
-    submods: {
-      cpu0: {
-        'ear.status': 'affirming',
-        'ear.veraison.annotated-evidence': {
-          runtime_data_claims: { nonce: Buffer.from(nonce, 'hex').toString('base64') },
-        },
-      },
-    },
-  };
   const veraison: Claims = {
     nbf: null,
     exp: null,
@@ -323,11 +260,11 @@ describe('ear', () => {
     'ear.verifier-id': { developer: 'https://veraison-project.org', build: 'vts 0.0.1' },
     submods: { PARSEC_TPM: { 'ear.status': 2, 'ear.trustworthiness-vector': { 'instance-identity': 2 } } },
   };
-  const judged = judge(earVerifier, trustee, { alg: 'ES256' });
+  const judged = judge(earVerifier, trusteeClaims, { alg: 'ES256' });
   const judgedVeraison = judge(earVerifier, veraison, { alg: 'ES256' });
   const developer = { issuer: 'https://veraison-project.org' };
   const status = (value: unknown): Claims => ({
-    submods: { cpu0: { ...(trustee['submods'] as { cpu0: Claims }).cpu0, 'ear.status': value } },
+    submods: { cpu0: { ...(trusteeClaims['submods'] as { cpu0: Claims }).cpu0, 'ear.status': value } },
   });
 
   it('affirms results of Trustee and of Veraison', async () => {
@@ -361,7 +298,7 @@ describe('ear', () => {
 
   it('refuses a result about nothing, and one that one submodule of two does not bind', async () => {
     expect(await judged({ submods: {} })).toBe('contraindicated SERVICE_NONCE_MISSING SERVICE_RESULT');
-    const { cpu0 } = trustee['submods'] as { cpu0: Claims };
+    const { cpu0 } = trusteeClaims['submods'] as { cpu0: Claims };
     expect(await judged({ submods: { cpu0, gpu0: { 'ear.status': 'affirming' } } })).toBe(
       'contraindicated SERVICE_NONCE_MISSING',
     );
@@ -396,6 +333,18 @@ it('whatever comes as a token is answered, never thrown at, and never affirmed',
     ),
     { numRuns: 200 },
   );
+});
+
+it('a token that is nested more deeply than anything can be written again is not read', async () => {
+  const claims = (depth: number): string =>
+    `{"iat":1,"iss":"i","deep":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+  const verdictOf = async (depth: number): Promise<string> => {
+    const token = ['{"alg":"RS256"}', claims(depth)].map((part) => Buffer.from(part).toString('base64url'));
+    return verdict(await appraiseToken(maaVerifier, [...token, 'AAAA'].join('.'), { issuer: 'j', keys }));
+  };
+  expect(await verdictOf(15)).toBe('contraindicated SERVICE_ISSUER_UNTRUSTED');
+  expect(await verdictOf(17)).toBe('contraindicated SERVICE_TOKEN_UNREADABLE');
+  expect(await verdictOf(60_000)).toBe('contraindicated SERVICE_TOKEN_UNREADABLE');
 });
 
 it('any changed character of a token is refused', async () => {

@@ -416,6 +416,13 @@ describe('revocation', () => {
       ocspResponse(own, ica, { responder: ocspResponder(ica, { notAfter: new Date('2026-01-01') }) }),
       'NV_OCSP_SIGNATURE',
     ],
+    [
+      'told by a responder whose purpose cannot be read',
+      ocspResponse(own, ica, {
+        responder: ocspResponder(ica, { extensions: [extension('2.5.29.37', Uint8Array.of(5, 0))] }),
+      }),
+      'NV_OCSP_SIGNATURE',
+    ],
     ['not told at all', Uint8Array.of(1, 2, 3), 'NV_OCSP_UNREADABLE'],
   ])('of a device certificate that is %s is refused', async (_name, response, code) => {
     const appraisal = await appraise(withResponse(response));

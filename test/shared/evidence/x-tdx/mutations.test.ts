@@ -113,6 +113,11 @@ it('parsers answer anything, and never throw', () => {
   );
 });
 
+it('an extension with a time that is none is no extension of a PCK certificate', () => {
+  const generalizedTime = Uint8Array.of(0x18, 1, 0x41);
+  expect(readPckPlatform(new Map([['1.2.840.113741.1.13.1', generalizedTime]]))).toBeUndefined();
+});
+
 it('any bytes after the beginning of a quote are answered with a reason', () => {
   const { evidence } = tdxCase().evidence;
   const input = tdxCase();

@@ -2,6 +2,9 @@ import { reason, type Reason } from '../../reasons.js';
 import { answers } from '../nonce.js';
 import type { CommonPolicy } from './policy.js';
 
+/** How much of a token's text is shown, characters. */
+const maxShownLength = 64;
+
 /** An object of a token. */
 export type ClaimSet = { readonly [claim: string]: unknown };
 
@@ -21,6 +24,11 @@ export function textAnswers(text: unknown, reportData: Uint8Array): boolean {
   const decoded = Buffer.from(text, 'base64');
   const candidates = [hexOf(text), decoded, hexOf(decoded.toString('latin1'))];
   return candidates.some((nonce) => nonce !== undefined && answers(nonce, reportData));
+}
+
+/** A text of a token for the sentence of a reason: the beginning of it, and nothing of what is no text. */
+export function shownText(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, maxShownLength) : 'not said';
 }
 
 function hexOf(text: string): Buffer | undefined {

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { reason, type Reason } from '../../reasons.js';
 import type { TrustTier } from '../appraisal.js';
 import { earProfile } from '../ear.js';
-import { objectOf, textAnswers, type ClaimSet } from './claims.js';
+import { objectOf, shownText, textAnswers, type ClaimSet } from './claims.js';
 import { commonPolicy } from './policy.js';
 import type { ServiceClaims } from './token.js';
 import { tokenVerifier } from './verifier.js';
@@ -89,8 +89,8 @@ function judge({ main }: OpenBundle, { profiles, submodules: required }: EarPoli
 
 function resultReason(name: string, tier: string): Reason {
   return reason('SERVICE_RESULT', {
-    message: `The service's result for ${name} is ${tier}.`,
-    path: `submods.${name}`,
+    message: `The service's result for ${shownText(name)} is ${tier}.`,
+    path: `submods.${shownText(name)}`,
   });
 }
 

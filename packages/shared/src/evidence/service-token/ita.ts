@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { reason, type Reason } from '../../reasons.js';
-import { objectOf, textAnswers, type ClaimSet } from './claims.js';
+import { objectOf, shownText, textAnswers, type ClaimSet } from './claims.js';
 import { commonPolicy } from './policy.js';
 import { runtimeData } from './runtime-data.js';
 import type { ServiceClaims } from './token.js';
@@ -56,7 +56,7 @@ function judge(claims: ServiceClaims, policy: ItaPolicy): readonly Reason[] {
       : reason('SERVICE_CLAIM', { message: 'The token is not about a TDX machine.', path: 'attester_type' }),
     policy.tcb_statuses.some((allowed) => allowed === status)
       ? []
-      : reason('SERVICE_TCB_STATUS', { message: `The state of the TCB is ${String(status)}.` }),
+      : reason('SERVICE_TCB_STATUS', { message: `The state of the TCB is ${shownText(status)}.` }),
     claim(claims, 'tdx_is_debuggable') === false ? [] : reason('SERVICE_DEBUG'),
     missing.map((id) =>
       reason('SERVICE_CLAIM', {

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { reason, type Reason } from '../../reasons.js';
 import { counts } from '../x-nv-gpu/policy.js';
 import type { Bundle, OpenBundle } from './bundle.js';
-import { objectOf, textAnswers } from './claims.js';
+import { objectOf, shownText, textAnswers } from './claims.js';
 import { commonPolicy } from './policy.js';
 import type { Findings } from './tier.js';
 import type { ServiceClaims } from './token.js';
@@ -80,7 +80,9 @@ function judge({ main, devices, bundle }: OpenBundle, policy: NrasPolicy): reado
 function missingDevices({ submods }: ServiceClaims, { devices }: Bundle): readonly Reason[] {
   return Object.keys(objectOf(submods) ?? {})
     .filter((name) => devices?.has(name) !== true)
-    .map((name) => devicesReason(`The overall token names ${name}, which has no token.`, name));
+    .map((name) =>
+      devicesReason(`The overall token names ${shownText(name)}, which has no token.`, shownText(name)),
+    );
 }
 
 /** Tokens about a device that an earlier one is about; each has to say which device it is about. */
@@ -136,7 +138,10 @@ function checkFindings(name: string, claims: ServiceClaims, main: ServiceClaims)
     ...Object.entries(claims).flatMap(([claim, value]) => (isFinding(claim, value) ? [claim] : [])),
   ];
   const failures = wrong.map((claim) =>
-    reason('SERVICE_DEVICE', { message: `The service found ${claim} of ${name} wrong.`, path: claim }),
+    reason('SERVICE_DEVICE', {
+      message: `The service found ${shownText(claim)} of ${name} wrong.`,
+      path: shownText(claim),
+    }),
   );
   return claims['dbgstat'] === 'disabled'
     ? failures

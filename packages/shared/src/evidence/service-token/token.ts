@@ -14,16 +14,28 @@ const timesSchema = z.looseObject({
   nbf: seconds.optional(),
 });
 
+/** Deeper than the claims of any service: what is shown of a token must be written again, on any stack. */
+const maxDepth = 16;
+
 /** What a token says; nothing in it counts before its signature holds. */
 export type ServiceClaims = z.output<typeof timesSchema>;
 
-/** Reads a token's claims without verifying anything; undefined when it is no JWT, or does not say when it was issued. */
+/**
+ * Reads a token's claims without verifying anything; undefined when it is no JWT, does not say when it was issued, or is
+ * nested too deeply.
+ */
 export function peek(token: string): ServiceClaims | undefined {
   try {
-    return timesSchema.safeParse(decodeJwt(token)).data;
+    const claims = decodeJwt(token);
+    return isDeeperThan(claims, maxDepth) ? undefined : timesSchema.safeParse(claims).data;
   } catch {
     return undefined;
   }
+}
+
+function isDeeperThan(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((part) => isDeeperThan(part, depth - 1));
 }
 
 /**

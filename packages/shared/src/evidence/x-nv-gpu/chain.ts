@@ -1,7 +1,6 @@
-import { AsnConvert } from '@peculiar/asn1-schema';
 import { BasicConstraints, KeyUsage, KeyUsageFlags } from '@peculiar/asn1-x509';
 import { perObject } from '../../memo.js';
-import { isP384, isSignedByP384, type VendorCertificate } from '../x509.js';
+import { readExtension, isP384, isSignedByP384, type VendorCertificate } from '../x509.js';
 
 /** What is wrong with a chain, and with which certificate of it: 0 is the end entity's. */
 export interface ChainFault {
@@ -70,17 +69,14 @@ export function useFault(certificate: VendorCertificate, index: number): 'constr
 }
 
 /** Whether a certificate's key may sign data: keyUsage, where it is there, says digitalSignature. */
-const maySign = perObject(({ extensions }: VendorCertificate): boolean => {
-  const usage = extensions.get(keyUsageOid);
-  return (
-    usage === undefined ||
-    (AsnConvert.parse(usage, KeyUsage).toNumber() & KeyUsageFlags.digitalSignature) !== 0
-  );
+const maySign = perObject((certificate: VendorCertificate): boolean => {
+  if (!certificate.extensions.has(keyUsageOid)) return true;
+  const usage = readExtension(certificate, keyUsageOid, KeyUsage)?.toNumber() ?? 0;
+  return (usage & KeyUsageFlags.digitalSignature) !== 0;
 });
 
 /** How many intermediate certificates may be below a certificate: pathLenConstraint, where it is there. */
-const pathLength = perObject(({ extensions }: VendorCertificate): number => {
-  const constraints = extensions.get(basicConstraintsOid);
-  if (constraints === undefined) return -1;
-  return AsnConvert.parse(constraints, BasicConstraints).pathLenConstraint ?? Infinity;
+const pathLength = perObject((certificate: VendorCertificate): number => {
+  const constraints = readExtension(certificate, basicConstraintsOid, BasicConstraints);
+  return constraints === undefined ? -1 : (constraints.pathLenConstraint ?? Infinity);
 });

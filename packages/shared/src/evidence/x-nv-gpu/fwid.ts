@@ -1,6 +1,6 @@
 import { Constructed, fromBER, ObjectIdentifier, OctetString, Sequence } from 'asn1js';
 import { perObject } from '../../memo.js';
-import type { VendorCertificate } from '../x509.js';
+import { attempt, type VendorCertificate } from '../x509.js';
 
 /** TCG DICE, DiceTcbInfo: a sequence of firmware identifiers among other things. Blackwell has it. */
 const tcbInfoOid = '2.23.133.5.4.1.1';
@@ -26,7 +26,7 @@ export const certificateFwid = perObject(({ extensions }: VendorCertificate): Ui
 
 /** The first firmware identifier of DiceTcbInfo (TCG DICE Attestation Architecture, section 6.1.1). */
 function readTcbInfo(der: Uint8Array): Uint8Array | undefined {
-  const { result, offset } = fromBER(der);
+  const { result, offset } = attempt(() => fromBER(der)) ?? {};
   if (offset !== der.length || !(result instanceof Sequence)) return undefined;
   const fwids = result.valueBlock.value.find(
     ({ idBlock }) => idBlock.tagClass === 3 && idBlock.tagNumber === fwidsTag,

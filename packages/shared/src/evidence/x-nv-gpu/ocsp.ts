@@ -12,7 +12,13 @@ import { perObject } from '../../memo.js';
 import { reason, type Reason } from '../../reasons.js';
 import { remembered } from '../remember.js';
 import { select, type Check } from '../select.js';
-import { isSignedByP384, parseCertificate, type SignedData, type VendorCertificate } from '../x509.js';
+import {
+  isSignedByP384,
+  parseCertificate,
+  readExtension,
+  type SignedData,
+  type VendorCertificate,
+} from '../x509.js';
 import { linkFault, useFault } from './chain.js';
 
 /** A certificate whose status is asked for, and the one that issued it. */
@@ -185,9 +191,9 @@ function isAuthentic({ signed, responders }: OcspAnswer, issuer: VendorCertifica
   );
 }
 
-const maySignResponses = perObject(({ extensions }: VendorCertificate): boolean => {
-  const usage = extensions.get(extendedKeyUsageOid);
-  return usage !== undefined && [...AsnConvert.parse(usage, ExtendedKeyUsage)].includes(ocspSigningOid);
+const maySignResponses = perObject((certificate: VendorCertificate): boolean => {
+  const usage = readExtension(certificate, extendedKeyUsageOid, ExtendedKeyUsage) ?? [];
+  return [...usage].includes(ocspSigningOid);
 });
 
 function evenHex(hex: string): string {

@@ -8,6 +8,7 @@ import {
   Sequence,
 } from 'asn1js';
 import { remembered } from '../remember.js';
+import { attempt } from '../x509.js';
 
 /** What a PCK certificate says of its platform (Intel SGX PCK Certificate Profile, section 1.3.5). */
 export interface PckPlatform {
@@ -78,7 +79,7 @@ function decodeExtension(der: Uint8Array): PckPlatform | undefined {
 type Asn1 = ReturnType<typeof fromBER>['result'];
 
 function decode(der: Uint8Array): Asn1 | undefined {
-  const { offset, result } = fromBER(der);
+  const { offset, result } = attempt(() => fromBER(der)) ?? {};
   return offset === der.length ? result : undefined;
 }
 

@@ -1,4 +1,5 @@
 import { openFleet } from '../fleet.js';
+import type { LongestTurn } from '../hosts/turns.js';
 import { FramedStream } from '../framed-stream.js';
 import type { Figure } from '../measure.js';
 import { startWorker } from '../worker.js';
@@ -16,24 +17,31 @@ export const comeBack: Case = async ({ federation, quick }) => {
     const launched = performance.now();
     await server.ask('start', fleet.options);
     const serving = performance.now();
-    await server.loopDelay();
-    await Promise.all(opened);
+    await server.ask('watchTurns');
+    const cpuUs = await server.cpuOf(() => Promise.all(opened));
     const elapsed = performance.now() - serving;
-    const { maxMs } = await server.loopDelay();
+    const stall = await server.ask<LongestTurn>('longestTurn');
+    const aim = { is: 'at most', value: 50, of: 'figure' } as const;
     const figures: readonly Figure[] = [
       { name: `start with ${size} proofs to appraise anew`, unit: 'ms', muster: serving - launched },
       {
         name: `${size} agents back after a restart`,
         unit: 'ms',
         muster: elapsed,
-        yardstick: { name: 'node:http2, all at once', value: bare, ratio: elapsed / bare },
+        yardstick: { name: 'node:http2, all at once', value: bare.elapsed, ratio: elapsed / bare.elapsed },
       },
       {
-        name: 'longest stall of the event loop meanwhile',
+        name: 'server CPU for each of them',
         unit: 'ms',
-        muster: maxMs,
-        aim: { is: 'at most', value: 50, of: 'figure' },
+        muster: cpuUs / size / 1000,
+        yardstick: {
+          name: 'node:http2',
+          value: bare.cpuUs / size / 1000,
+          ratio: cpuUs / bare.cpuUs,
+        },
       },
+      { name: 'longest stall of the event loop meanwhile', unit: 'ms', muster: stall.ms, aim },
+      { name: 'the same, less what it waited for a core', unit: 'ms', muster: stall.onCoreMs, aim },
     ];
     return figures;
   } finally {
@@ -45,27 +53,24 @@ export const comeBack: Case = async ({ federation, quick }) => {
 async function connectBare(
   { server, sites }: Parameters<Case>[0]['federation'],
   size: number,
-): Promise<number> {
+): Promise<{ readonly elapsed: number; readonly cpuUs: number }> {
   const worker = startWorker('http2');
   const port = await worker.ask<number>('start', server.tls);
   const began = performance.now();
   const streams: FramedStream[] = [];
-  await Promise.all(
-    sites.slice(0, size).map(
-      ({ tls }) =>
-        new Promise<void>((resolve) => {
-          const stream = new FramedStream(port, tls, {
-            path: '/',
-            onMessage: () => resolve(),
-            onClose: () => resolve(),
-          });
-          stream.send(Buffer.alloc(64));
-          streams.push(stream);
-        }),
-    ),
-  );
+  const open = ({ tls }: (typeof sites)[number]): Promise<void> =>
+    new Promise((resolve) => {
+      const stream = new FramedStream(port, tls, {
+        path: '/',
+        onMessage: () => resolve(),
+        onClose: () => resolve(),
+      });
+      stream.send(Buffer.alloc(64));
+      streams.push(stream);
+    });
+  const cpuUs = await worker.cpuOf(() => Promise.all(sites.slice(0, size).map(open)));
   const elapsed = performance.now() - began;
   for (const stream of streams) stream.close();
   await worker.kill();
-  return elapsed;
+  return { elapsed, cpuUs };
 }

@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
+import { watchTurns, type LongestTurn } from './turns.js';
 
 /** What a process under test has used. */
 export interface Usage {
@@ -22,11 +23,12 @@ const resolutionMs = 1;
 
 /**
  * Serves a driver over the channel of `fork`: the side channel by which it learns what this process uses. Beside the
- * given commands there are `usage` and `loopDelay`.
+ * given commands there are `usage`, `loopDelay`, `watchTurns` and `longestTurn`.
  */
 export function serveDriver(commands: Commands): void {
   const delays = monitorEventLoopDelay({ resolution: resolutionMs });
   delays.enable();
+  let longestTurn = (): LongestTurn | undefined => undefined;
   const all: Commands = {
     ...commands,
     usage: measureUsage,
@@ -37,6 +39,10 @@ export function serveDriver(commands: Commands): void {
       delays.reset();
       return { p99Ms, maxMs };
     },
+    watchTurns: () => {
+      longestTurn = watchTurns();
+    },
+    longestTurn: () => longestTurn(),
   };
   process.on('message', (message: { id: number; name: string; argument: never }) => {
     const run = async (): Promise<unknown> => all[message.name]?.(message.argument);

@@ -15,6 +15,7 @@ import {
   selectUnfinished,
   selectUnfinishedPermits,
 } from '../store/commands.js';
+import { Grouped } from '../store/grouped.js';
 import { requireCurrentEpoch, takeSequenceNumbers } from '../store/participants.js';
 import type { Store, Transaction } from '../store/store.js';
 import { commandEncoder, decodeCommand, isOverdue, isUrgent, jobOf } from './action.js';
@@ -27,6 +28,8 @@ const limits = { window: commandWindow, resendMs: 10_000 };
 const batchSize = 500;
 /** How long finished commands are kept, ms. */
 const retentionMs = 24 * 3_600_000;
+/** With every how many of a participant's commands those are deleted that were kept for so long. */
+const pruneEvery = 32;
 
 /** What the queue works with. */
 export interface CommandQueueDependencies {
@@ -56,6 +59,8 @@ export interface Acknowledgement {
 export class CommandQueue implements Commands {
   readonly #dependencies: CommandQueueDependencies;
   readonly #lines = new Map<string, Line>();
+  /** What a job asks of its sites, they acknowledge at about the same time. */
+  readonly #finishing: Grouped<void>;
   readonly #listeners: ((result: CommandResult) => Promise<void>)[] = [];
   /** The end of the chain of acknowledgements of each participant: they are handled one at a time. */
   readonly #chains = new Map<string, Promise<void>>();
@@ -64,6 +69,7 @@ export class CommandQueue implements Commands {
 
   constructor(dependencies: CommandQueueDependencies) {
     this.#dependencies = dependencies;
+    this.#finishing = new Grouped(dependencies.store);
   }
 
   async enqueue(tx: Transaction, participants: readonly string[], action: CommandAction): Promise<void> {
@@ -163,15 +169,15 @@ export class CommandQueue implements Commands {
     epoch: number,
     { seq, outcome, reasons }: Acknowledgement,
   ): Promise<void> {
-    const { store, clock } = this.#dependencies;
-    const at = clock.now().getTime();
-    await store.transaction(async (tx) => {
+    const at = this.#dependencies.clock.now().getTime();
+    const finish = async (tx: Transaction): Promise<void> => {
       await requireCurrentEpoch(tx, participant, epoch);
       await finishCommand(tx, participant, seq, { outcome, reasons: JSON.stringify(reasons), at });
       await advanceCursor(tx, participant);
-      await pruneCommands(tx, participant, at - retentionMs);
+      if (seq % pruneEvery === 0) await pruneCommands(tx, participant, at - retentionMs);
       this.#forgetAfterCommit(tx, participant, seq);
-    });
+    };
+    await this.#finishing.run({ key: participant, run: finish });
   }
 
   async #enqueueBatch(

@@ -6,7 +6,7 @@ export function base64Bytes(max: number): z.ZodType<Uint8Array> {
     .string()
     .max(Math.ceil(max / 3) * 4)
     .regex(/^(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}$/, 'expected base64')
-    .transform((text) => Uint8Array.from(Buffer.from(text, 'base64')));
+    .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
 }
 
 /** Bytes in hex in JSON evidence; at most `max` of them. */
@@ -15,7 +15,7 @@ export function hexBytes(max: number): z.ZodType<Uint8Array> {
     .string()
     .max(max * 2)
     .regex(/^(?:[0-9a-fA-F]{2})*$/, 'expected hex')
-    .transform((text) => Uint8Array.from(Buffer.from(text, 'hex')));
+    .transform((text) => new Uint8Array(Buffer.from(text, 'hex')));
 }
 
 /** Reads JSON evidence by its schema; undefined when it is longer than `maxBytes`, no JSON, or of another shape. */

@@ -4,20 +4,20 @@ import type { Json } from '../appraisal.js';
 import { isP384, type VendorCertificate } from '../x509.js';
 import { deviceClaims } from './claims.js';
 import { proveDevice, type ProvenDevice } from './device-chain.js';
-import type { DeviceEvidence } from './document.js';
 import { reportFields, type ReportFields } from './fields.js';
 import { certificateFwid } from './fwid.js';
 import { matchMeasurements, type Match } from './measurements.js';
 import { certificateStatus, type OcspAnswer } from './ocsp.js';
 import type { NvPolicy } from './policy.js';
 import { deviceFailures, type PolicyFailure } from './policy-checks.js';
-import { parseReport, type SpdmReport } from './report.js';
+import type { SpdmReport } from './report.js';
 import { findRims, type RimDemand, type RimsAtHand, type RimSlot } from './rim-trust.js';
 
 /** What the appraisal of one device depends on. */
 export interface DeviceInput {
-  readonly evidence: DeviceEvidence;
-  /** The chain of a device that did not bring its own. */
+  /** The SPDM request and response; a reason where they are not readable. */
+  readonly report: SpdmReport | Reason;
+  /** Its chain, DER, the first certificate first. */
   readonly certificates: readonly Uint8Array[];
   readonly manifests: RimsAtHand;
   readonly ocspAnswers: readonly OcspAnswer[];
@@ -51,10 +51,10 @@ export interface DeviceFindings {
  * measurements, revocation, policy. A failure up to the signature ends it; from there on every reason is collected.
  */
 export function appraiseDevice(input: DeviceInput): DeviceFindings {
-  const report = parseReport(input.evidence.report);
+  const { report } = input;
   if ('code' in report) return ended([report]);
   const fields = reportFields(report);
-  const device = proveDevice(input.evidence.certificates ?? input.certificates, input);
+  const device = proveDevice(input.certificates, input);
   if ('code' in device) {
     const claims = deviceClaims(report, fields);
     return device.code === 'NV_CHAIN_MISSING' ? ended([], [device], claims) : ended([device], [], claims);

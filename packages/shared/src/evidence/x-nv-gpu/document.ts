@@ -35,7 +35,7 @@ function base64(maxBytes: number): z.ZodType<Uint8Array, string> {
     .base64()
     .min(1)
     .max(Math.ceil(maxBytes / 3) * 4)
-    .transform((text) => Uint8Array.from(Buffer.from(text, 'base64')));
+    .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
 }
 
 /** What Muster's own attester writes. */

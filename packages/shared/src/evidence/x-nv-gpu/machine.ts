@@ -1,9 +1,8 @@
 import { reason, type Reason } from '../../reasons.js';
 import type { DeviceFindings } from './device.js';
 import type { ProvenDevice } from './device-chain.js';
-import type { DeviceEvidence } from './document.js';
 import { reportFields } from './fields.js';
-import { parseReport } from './report.js';
+import type { SpdmReport } from './report.js';
 import { demandKey } from './rim-trust.js';
 import type { LinkedDevice } from './topology.js';
 
@@ -11,9 +10,8 @@ import type { LinkedDevice } from './topology.js';
  * What manifests the devices of a machine name, by {@link demandKey}: one that is for another device says nothing about
  * this one.
  */
-export function demandedManifests(devices: readonly DeviceEvidence[]): ReadonlySet<string> {
-  const keys = devices.flatMap(({ report: bytes }) => {
-    const report = parseReport(bytes);
+export function demandedManifests(reports: readonly (SpdmReport | Reason)[]): ReadonlySet<string> {
+  const keys = reports.flatMap((report) => {
     if ('code' in report) return [];
     const { driverVersion = '', vbiosVersion = '' } = reportFields(report);
     return [

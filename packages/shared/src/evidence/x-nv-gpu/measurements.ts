@@ -73,7 +73,8 @@ function mismatchReason(
 /** Index i of a manifest is block i + 1 of a report. */
 function isMet({ index, size, values }: RimMeasurement, blocks: ReadonlyMap<number, Uint8Array>): boolean {
   const value = blocks.get(index + 1);
-  return value?.length === size && values.includes(Buffer.from(value).toString('hex'));
+  if (value?.length !== size) return false;
+  return values.includes(Buffer.from(value.buffer, value.byteOffset, size).toString('hex'));
 }
 
 function combinations(slots: readonly (readonly TrustedRim[])[]): readonly (readonly TrustedRim[])[] {

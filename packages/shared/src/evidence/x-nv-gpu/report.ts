@@ -83,7 +83,7 @@ function readBlocks(record: Reader, count: number): ReadonlyMap<number, Uint8Arr
     if (record.u8() !== dmtf) throw new Malformed(`measurement ${index} is of an unknown specification`);
     const block = new Reader(record.take(record.u16()), `measurement ${index}`);
     block.u8(); // the kind of measured part
-    blocks.set(index, Uint8Array.from(block.take(block.u16())));
+    blocks.set(index, new Uint8Array(block.take(block.u16())));
     block.end();
   }
   record.end();
@@ -97,7 +97,7 @@ function readOpaque(data: Reader): ReadonlyMap<number, Uint8Array> {
   while (!data.isAtEnd) {
     const type = data.u16();
     if (fields.has(type)) throw new Malformed(`opaque field ${type} is there twice`);
-    fields.set(type, Uint8Array.from(data.take(data.u16())));
+    fields.set(type, new Uint8Array(data.take(data.u16())));
   }
   return fields;
 }

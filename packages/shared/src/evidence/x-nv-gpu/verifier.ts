@@ -11,6 +11,7 @@ import { parseOcspResponse, type OcspAnswer } from './ocsp.js';
 import { nvPolicySchema, type NvPolicy } from './policy.js';
 import { demandedManifests, deviceNames, linkedDevices, repeatedDevices } from './machine.js';
 import { machineFailures, type PolicyFailure } from './policy-checks.js';
+import { parseReport } from './report.js';
 import type { RimReading } from './rim.js';
 import { trustworthiness } from './trustworthiness.js';
 
@@ -44,9 +45,12 @@ async function appraise(input: Input): Promise<Appraisal> {
 
   const { policy, at, simulatedRoots, endorsements } = input;
   const nonce = expectedNonce(input);
+  const presented = document.devices.map(({ report, certificates = endorsements.certificates }) => ({
+    report: parseReport(report),
+    certificates,
+  }));
   const common = {
-    certificates: endorsements.certificates,
-    manifests: { rims: collateral.rims, demanded: demandedManifests(document.devices) },
+    manifests: { rims: collateral.rims, demanded: demandedManifests(presented.map(({ report }) => report)) },
     ocspAnswers: collateral.ocspAnswers,
     nonce,
     policy,
@@ -55,11 +59,7 @@ async function appraise(input: Input): Promise<Appraisal> {
       .filter((root) => root.namespace === namespace)
       .map(({ fingerprint }) => fingerprint),
   };
-  const findings = await readEach(
-    document.devices,
-    (evidence) => appraiseDevice({ evidence, ...common }),
-    pace,
-  );
+  const findings = await readEach(presented, (device) => appraiseDevice({ ...device, ...common }), pace);
   const devices = linkedDevices(findings);
   const isGenuine = devices.length === findings.length;
   return conclude(input, findings, {

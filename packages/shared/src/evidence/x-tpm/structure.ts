@@ -29,7 +29,7 @@ export class StructureReader {
   }
 
   bytes(length: number): Uint8Array {
-    return Uint8Array.from(this.#take(length));
+    return new Uint8Array(this.#take(length));
   }
 
   /** A sized buffer (TPM2B). */

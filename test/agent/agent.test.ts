@@ -24,6 +24,7 @@ const directory = useDirectory();
 let server: FakeMusterServer;
 let ending: AbortController;
 let running: RunningAgent | undefined;
+let starting: Promise<RunningAgent>;
 
 beforeEach(async () => {
   server = await FakeMusterServer.start();
@@ -89,6 +90,25 @@ describe('an agent', () => {
       throw refusal('JOIN_TOKEN_USED');
     };
     await expect(start()).rejects.toThrow(refusal('JOIN_TOKEN_USED').message);
+    expect(existsSync(join(directory.path, 'run/agent.sock'))).toBe(false);
+  });
+
+  it.each([
+    ['at start', 0],
+    ['while it enrols', 1],
+  ])('can be ended %s when its device hangs', async (_when, answers) => {
+    const { attester } = fakeSource();
+    let collections = 0;
+    const hangs = new Promise<void>((resolve) => {
+      const source = fakeSource((data) => {
+        if (collections === answers) resolve();
+        return (collections += 1) > answers ? new Promise(() => undefined) : attester.collect(data);
+      });
+      starting = start({ sources: [source] });
+    });
+    await hangs;
+    ending.abort('SIGTERM');
+    await expect(starting).rejects.toBe('SIGTERM');
     expect(existsSync(join(directory.path, 'run/agent.sock'))).toBe(false);
   });
 

@@ -14,6 +14,7 @@ import { JoinSecrets } from './enrolment/join-secrets.js';
 import { ownCgroup } from './jobs/cgroup.js';
 import { serveLocalApi } from './jobs/local-api.js';
 import { JobSupervisor } from './jobs/supervisor.js';
+import { orAborted } from './or-aborted.js';
 import type { Session } from './session/session.js';
 import { siteStatus } from './status.js';
 import { SiteTrust } from './trust/site-trust.js';
@@ -55,7 +56,7 @@ export async function startAgent(
 ): Promise<RunningAgent> {
   const { clock, random, logger, signal } = dependencies;
   const tokens = new TokenMaker(dependencies.sources ?? configuredSources(config, clock), clock, logger);
-  await tokens.probe();
+  await orAborted(tokens.probe(), signal);
   const jobs = new JobSupervisor({
     instance: createHash('sha256').update(config.socket).digest('hex').slice(0, 16),
     cgroupParent: config.jobs.cgroup ?? ownCgroup(),
@@ -85,7 +86,7 @@ export async function startAgent(
     random,
     logger,
   });
-  const enrolment = await enroller.enrol(signal).catch((error: unknown) => {
+  const enrolment = await orAborted(enroller.enrol(signal), signal).catch((error: unknown) => {
     localApi.close();
     throw error;
   });

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { credentials } from '@grpc/grpc-js';
+import { endProcess } from '@muster/attester/end-process.js';
 import { systemClock } from '@muster/shared/clock.js';
 import { parseDuration } from '@muster/shared/config/duration.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
@@ -25,7 +26,7 @@ program
   .command('start')
   .description('enrol, open the session with the server and supervise jobs until told to stop')
   .requiredOption('--config <file>', 'the configuration file')
-  .action(async ({ config }: { config: string }) => start(config));
+  .action(async ({ config }: { config: string }) => endProcess(await start(config).then(() => 0, tell)));
 
 program
   .command('validate')

@@ -1,3 +1,4 @@
+import { endProcess } from '@muster/attester/end-process.js';
 import { systemClock } from '@muster/shared/clock.js';
 import { MusterError } from '@muster/shared/errors.js';
 import { createLogger, errorFields } from '@muster/shared/logging/logger.js';
@@ -30,7 +31,7 @@ program
   .command('serve')
   .description('run the server until it is told to stop')
   .addOption(configOption())
-  .action(({ config }: ConfigOptions) => serve(config));
+  .action(async ({ config }: ConfigOptions) => endProcess(await serve(config).then(() => 0, report)));
 
 program
   .command('validate')

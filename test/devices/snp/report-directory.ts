@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   readdirSync,
@@ -111,6 +112,11 @@ class Entry {
   #answer(): void {
     const state = readState(this.#stateFile);
     if (state.mode === 'hang') return;
+    if (state.mode === 'block') {
+      // Opening a FIFO that nobody writes to does not return.
+      execFileSync('mkfifo', [join(this.#path, 'outblob')]);
+      return;
+    }
     if (state.mode === 'fail') {
       // Reading a directory fails, for every user.
       mkdirSync(join(this.#path, 'outblob'), { recursive: true });

@@ -5,8 +5,8 @@ const hex = (bytes: number): z.ZodType<string> => z.string().regex(new RegExp(`^
 const component = z.int().min(0).max(255);
 
 const stateSchema = z.strictObject({
-  /** How the device behaves: as it should; never answers; fails each read; answers with noise; signs with another key. */
-  mode: z.enum(['ok', 'hang', 'fail', 'garbage', 'forged']).default('ok'),
+  /** How the device behaves: as it should; never answers; keeps whoever reads in the kernel; fails each read; answers with noise; signs with another key. */
+  mode: z.enum(['ok', 'hang', 'block', 'fail', 'garbage', 'forged']).default('ok'),
   measurement: hex(48).default('5a'.repeat(48)),
   hostData: hex(32).default('00'.repeat(32)),
   chipId: hex(64),

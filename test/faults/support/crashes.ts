@@ -22,6 +22,7 @@ export const crashes: readonly Crash[] = [
   { name: 'server killed while sites judge a job', suffer: whileChecking },
   { name: 'server killed for longer than a lease', suffer: serverGone },
   { name: 'server stopped by SIGSTOP for longer than a lease', suffer: serverStopped },
+  { name: 'server told to end while its device keeps a thread in the kernel', suffer: serverDeviceBlocks },
   { name: 'database restored from a copy', suffer: databaseRestored },
   { name: 'server killed between enrolment and reply', suffer: serverDuringEnrolment },
   { name: 'agent killed between enrolment and reply', suffer: agentDuringEnrolment },
@@ -105,6 +106,24 @@ async function serverStopped(story: Story): Promise<Outcome> {
   await gone;
   process.kill(pid, 'SIGCONT');
   return story.judge(job, leaseBoundMs, gone);
+}
+
+/** The server must end without being killed, so that another process can take its place. */
+async function serverDeviceBlocks(story: Story): Promise<Outcome> {
+  const { live } = story.federation;
+  const job = await story.run();
+  live.serverDevice.misbehave('block');
+  await live.muster('verify', 'server');
+  const { code, signal } = await live.server.stop();
+  live.serverDevice.repair();
+  await live.startServer();
+  await story.connected();
+  const gone = story.gone(job.runs, await story.stop(job.jobId), leaseBoundMs);
+  const { violations, ...outcome } = await story.judge(job, leaseBoundMs, gone);
+  return {
+    ...outcome,
+    violations: [...violations, ...(code === 0 ? [] : [`the server ended with ${code ?? signal}`])],
+  };
 }
 
 /** The copy is of a time before the job, so the restored server never permitted what runs. */

@@ -167,6 +167,22 @@ export const siteFaults: readonly SiteFault[] = [
       await federation.live.muster('verify', name);
     },
   },
+  {
+    name: 'agent told to end while its device keeps a thread in the kernel',
+    boundMs: stopBoundMs,
+    inject: async ({ live, name }, federation) => {
+      live.device.misbehave('block');
+      await federation.live.muster('verify', name);
+      const from = now();
+      const { code, signal } = await live.agent.stop();
+      if (code !== 0) throw new Error(`the agent ended with ${code ?? signal}`);
+      return from;
+    },
+    heal: (site) => {
+      site.live.device.repair();
+      restart(site);
+    },
+  },
 ];
 
 /** Runs a job at one site, injects a fault there, and says what became of the job, the site and its next job. */

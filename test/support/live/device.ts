@@ -16,7 +16,7 @@ export interface LiveDevice {
   /** Lets it report the allowed image again. */
   repair(): void;
   /** How it behaves from now on. */
-  misbehave(mode: 'hang' | 'fail' | 'garbage' | 'forged'): void;
+  misbehave(mode: 'hang' | 'block' | 'fail' | 'garbage' | 'forged'): void;
 }
 
 /** Starts a device, with a chip of its own, in a folder. */

@@ -58,6 +58,7 @@ export class LiveFederation {
   readonly #closers: (() => Promise<unknown>)[] = [];
   #ports: readonly number[] = [];
   #server: RunningProgram | undefined;
+  #serverDevice: LiveDevice | undefined;
 
   private constructor(options: LiveOptions) {
     this.#options = options;
@@ -79,6 +80,12 @@ export class LiveFederation {
   get server(): RunningProgram {
     if (this.#server === undefined) throw new Error('the server was not started');
     return this.#server;
+  }
+
+  /** The device that the server proves itself with. */
+  get serverDevice(): LiveDevice {
+    if (this.#serverDevice === undefined) throw new Error('the server has no device yet');
+    return this.#serverDevice;
   }
 
   get vendor(): string {
@@ -206,6 +213,7 @@ export class LiveFederation {
     mkdirSync(folder, { mode: 0o700 });
     await succeed(runProgram(programs.snpDevice, ['generate', '--vendor', this.vendor]));
     const device = await this.#startDevice(folder, serverName);
+    this.#serverDevice = device;
     const { heartbeat = '1s', lease = '5s', verification = '10m' } = this.#options;
     writeYaml(join(folder, 'policy.yaml'), this.#policy());
     writeYaml(this.serverConfig, {

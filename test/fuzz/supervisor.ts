@@ -6,6 +6,8 @@ import type { Figures, Order, Report } from './worker.js';
 
 /** How long one input may take before its process is ended, ms. */
 const hangMs = 20_000;
+/** How long the keys of simulated devices may take on a busy machine, ms. */
+const startMs = 180_000;
 const maxHeapMb = 1_024;
 
 /** What running a target came to. */
@@ -54,7 +56,7 @@ async function run(order: Omit<Order, 'box'>, only?: Input): Promise<Outcome> {
   const watch = setInterval(() => {
     const now = box.read().turn;
     if (now !== turn || figures !== undefined) [turn, since] = [now, performance.now()];
-    else if (performance.now() - since > hangMs) child.kill('SIGKILL');
+    else if (performance.now() - since > (turn === 0 ? startMs : hangMs)) child.kill('SIGKILL');
   }, 1_000);
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
     child.on('exit', (...how) => resolve(how)),

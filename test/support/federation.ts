@@ -74,6 +74,7 @@ export interface FederationOptions {
 
 const nowhere: EndorsementSource = {
   resolve: async () => ({ endorsements: { certificates: [], crls: [] }, deferred: [] }),
+  doubt: () => undefined,
 };
 
 /** Composes the parts as the server does. Nothing is started. */

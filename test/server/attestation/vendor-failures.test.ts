@@ -35,6 +35,32 @@ const failures: readonly (readonly [string, RequestListener])[] = [
   ],
 ];
 
+it("a vendor's readable answers are doubted when evidence is refused with them, and only then", async () => {
+  const outbox = new RecordingOutbox();
+  const doubted: string[] = [];
+  const federation = await createFederation({
+    outbox,
+    endorsements: {
+      resolve: async () => ({ endorsements: { certificates: [certificates], crls: [] }, deferred: [] }),
+      doubt: (queries) => doubted.push(...queries.map(({ path }) => path)),
+    },
+  });
+  await federation.verification.start();
+  for (const [name, tier] of [
+    ['good', 'affirming'],
+    ['bad', 'contraindicated'],
+  ] as const) {
+    const site = await federation.enroll(name);
+    outbox.connected.add(name);
+    federation.registry.setLiveness(name, { connected: true });
+    federation.verification.sessionOpened(name);
+    await until(() => outbox.challenges(name) === 1);
+    await answerChallenge(federation, outbox, site, { needs: `vcek/v1/Milan/${name}`, tier });
+  }
+  expect(doubted).toEqual(['vcek/v1/Milan/bad']);
+  federation.verification.stop();
+});
+
 describe.each(failures)("a vendor's service that %s", (_, failure) => {
   let server: Server;
   let answer: RequestListener;
@@ -62,7 +88,10 @@ describe.each(failures)("a vendor's service that %s", (_, failure) => {
     let source: EndorsementSource = endorsementSource([]);
     federation = await createFederation({
       outbox,
-      endorsements: { resolve: (...question) => source.resolve(...question) },
+      endorsements: {
+        resolve: (...question) => source.resolve(...question),
+        doubt: (queries) => source.doubt(queries),
+      },
     });
     ({ clock } = federation);
     const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;

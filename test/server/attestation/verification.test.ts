@@ -363,6 +363,7 @@ describe('a restart', () => {
     const outbox = new RecordingOutbox();
     let questions = 0;
     const endorsements = {
+      doubt: () => undefined,
       resolve: async () => {
         questions += 1;
         return { endorsements: { certificates: [Uint8Array.of(1)], crls: [] }, deferred: [] };
@@ -390,6 +391,7 @@ describe('an endorsement that cannot be had', () => {
     const federation = await createFederation({
       outbox,
       endorsements: {
+        doubt: () => undefined,
         resolve: async () =>
           available
             ? { endorsements: { certificates: [Uint8Array.of(1)], crls: [] }, deferred: [] }
@@ -417,6 +419,7 @@ describe('an endorsement that cannot be had', () => {
     const federation = await createFederation({
       outbox,
       endorsements: {
+        doubt: () => undefined,
         resolve: async () => ({
           endorsements: { certificates: [], crls: [] },
           deferred: [reason('ATTESTATION_DEFERRED')],

@@ -228,6 +228,37 @@ describe('the cache', () => {
     expect(requests.length).toBe(2);
   });
 
+  it('keeps what evidence was refused with for a short time, and then waits for another answer', async () => {
+    const [wrong, right] = [until(60 * minuteMs), until(60 * minuteMs)];
+    reply = async () => wrong;
+    const cache = cached(store, { clock, negativeMs: minuteMs });
+    await cache.fetch(query('a'));
+    await cache.fetch(query('b'));
+    cache.doubt(query('a'));
+    cache.doubt(query('never asked for'));
+    reply = async () => right;
+    await clock.advance(minuteMs - 1);
+    expect(await cache.fetch(query('a'))).toBe(wrong);
+    await clock.advance(1);
+    expect(await cache.fetch(query('a'))).toBe(right);
+    expect(await cache.fetch(query('b'))).toBe(wrong);
+    await clock.advance(10 * minuteMs);
+    expect(await cache.fetch(query('a'))).toBe(right);
+    expect(requests).toEqual(['a', 'b', 'a']);
+  });
+
+  it('goes on with what is doubted while nothing else can be had, since it may be right', async () => {
+    const held = until(60 * minuteMs);
+    reply = async () => held;
+    const cache = cached(store, { clock, negativeMs: minuteMs });
+    await cache.fetch({ ...query('a'), kind: 'crl' });
+    cache.doubt(query('a'));
+    await clock.advance(minuteMs);
+    reply = async (failing) => Promise.reject(deferral(failing, 'down'));
+    expect(await cache.fetch({ ...query('a'), kind: 'crl' })).toBe(held);
+    expect(requests.length).toBe(2);
+  });
+
   it('remembers a failure for a short time, or as long as the vendor asked for', async () => {
     reply = async (failing) => Promise.reject(deferral(failing, 'down'));
     const cache = cached(store, { clock, retryMs: 1000 });

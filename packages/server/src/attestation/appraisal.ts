@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '@muster/shared/clock.js';
 import type { JwksCache } from '@muster/shared/endorsements/jwks-cache.js';
-import { resolveFor, type EndorsementSource, type Resolution } from '@muster/shared/endorsements/resolve.js';
+import {
+  resolveFor,
+  type EndorsementSource,
+  type EvidenceResolution,
+  type Resolution,
+} from '@muster/shared/endorsements/resolve.js';
 import { resolveKeysFor, type ServiceKeyResolution } from '@muster/shared/endorsements/service-keys.js';
 import type {
   Endorsements,
@@ -129,16 +134,26 @@ export class Appraiser {
   async #judge(
     presentation: Presentation,
     tokens: readonly OpenedToken[],
-    resolutions: ReadonlyMap<string, Resolution>,
+    resolutions: ReadonlyMap<string, EvidenceResolution>,
     keys: ServiceKeyResolution,
   ): Promise<Verdict> {
     const appraisal = await this.#decide(presentation, tokens, resolutions, keys);
-    if (!appraisal.proven) return refused(appraisal, [...resolutions.values()], keys.deferred);
+    if (!appraisal.proven) {
+      this.#doubt(appraisal, resolutions);
+      return refused(appraisal, [...resolutions.values()], keys.deferred);
+    }
     const registered = appraisal.appraised.map((token) =>
       this.#register(presentation, token, resolutions.get(token.jws)?.endorsements),
     );
     const { expiresAt } = appraisal;
     return { outcome: 'accepted', tokens: registered, ...(expiresAt !== undefined && { expiresAt }) };
+  }
+
+  /** What evidence was refused with may be wrong itself: it was readable when it came, and nothing more. */
+  #doubt({ appraised }: ParticipantAppraisal, resolutions: ReadonlyMap<string, EvidenceResolution>): void {
+    const refusedTokens = appraised.filter(({ appraisal }) => appraisal.status !== 'affirming');
+    const asked = refusedTokens.flatMap(({ jws }) => resolutions.get(jws)?.asked ?? []);
+    this.#options.endorsements.doubt(asked);
   }
 
   #verifierOf(token: OpenedToken): EvidenceVerifier | undefined {
@@ -158,14 +173,14 @@ export class Appraiser {
   async #resolve(
     tokens: readonly OpenedToken[],
     atHand: Endorsements,
-  ): Promise<ReadonlyMap<string, Resolution>> {
+  ): Promise<ReadonlyMap<string, EvidenceResolution>> {
     const { clock, endorsements: source } = this.#options;
     const deadline = new AbortController();
     const timer = clock.schedule(endorsementTimeoutMs, () => deadline.abort());
     const options = { signal: deadline.signal, atHand };
     try {
       const entries = await Promise.all(
-        tokens.map(async (token): Promise<readonly [string, Resolution][]> => {
+        tokens.map(async (token): Promise<readonly [string, EvidenceResolution][]> => {
           const verifier = this.#verifierOf(token);
           if ('reason' in token || verifier === undefined) return [];
           return [[token.jws, await resolveFor(verifier, token.claims.evidence, source, options)]];
@@ -180,7 +195,7 @@ export class Appraiser {
   #decide(
     { participant, publicKey, nonce }: Presentation,
     tokens: readonly OpenedToken[],
-    resolutions: ReadonlyMap<string, Resolution>,
+    resolutions: ReadonlyMap<string, EvidenceResolution>,
     { serviceKeys }: ServiceKeyResolution,
   ): Promise<ParticipantAppraisal> {
     const { policy, simulatedRoots, signer, clock, trustBundle } = this.#options;

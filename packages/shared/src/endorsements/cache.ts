@@ -26,7 +26,7 @@ export interface CacheOptions {
   readonly clock: Clock;
   /** Entries; the least recently used one makes room. */
   readonly maxEntries?: number;
-  /** How long the knowledge lasts that a place does not have something, ms. */
+  /** How long the knowledge lasts that a place does not have something, or has something that is doubted, ms. */
   readonly negativeMs?: number;
   /**
    * How long a revocation list or document counts as fresh, ms. Vendors date the next one far ahead, and a revocation
@@ -43,7 +43,7 @@ export interface CacheOptions {
 }
 
 /** A store that remembers. */
-export interface EndorsementCache extends EndorsementStore {
+export interface EndorsementCache extends Required<EndorsementStore> {
   /** How many answers of a vendor are kept, and how long ago the oldest of them was given, ms. */
   statistics(vendor: VendorName): { readonly entries: number; readonly oldestMs: number };
 }
@@ -54,13 +54,16 @@ interface Entry {
   readonly storedAt: number;
   readonly freshUntil: number;
   readonly usableUntil: number;
+  /** Evidence was refused with it: once it is not fresh, a newer one is waited for. */
+  readonly isDoubted?: boolean;
   /** What asking last ended in, and until when on the monotonic clock it is not tried again. */
   readonly failure?: { readonly error: MusterError; readonly until: number };
 }
 
 /**
  * Remembers a store's answers: certificates until they expire, revocation lists until their nextUpdate, and for a
- * short time what is not there and what failed. Equal queries at the same time make one request.
+ * short time what is not there, what failed, and what evidence was refused with: an answer can be readable and wrong.
+ * Equal queries at the same time make one request.
  */
 export function cached(store: EndorsementStore, options: CacheOptions): EndorsementCache {
   const { clock, maxEntries = 1024, negativeMs = 300_000, retryMs = 10_000, shelf, observe } = options;
@@ -132,12 +135,20 @@ export function cached(store: EndorsementStore, options: CacheOptions): Endorsem
         return entry.found;
       }
       const flight = flights.get(key) ?? depart(query);
-      if (entry !== undefined && now() < Math.min(entry.freshUntil + staleMs, entry.usableUntil)) {
+      const isServed = entry !== undefined && entry.isDoubted !== true;
+      if (isServed && now() < Math.min(entry.freshUntil + staleMs, entry.usableUntil)) {
         flight.catch(() => undefined);
         observe?.(query.vendor, 'stale');
         return entry.found;
       }
       return signal === undefined ? flight : Promise.race([flight, abortion(signal)]);
+    },
+    doubt(query) {
+      const key = queryKey(query);
+      const entry = entries.get(key);
+      if (entry?.found === undefined) return;
+      const freshUntil = Math.min(entry.freshUntil, entry.storedAt + negativeMs);
+      entries.set(key, { ...entry, freshUntil, isDoubted: true });
     },
     statistics(vendor) {
       const held = [...entries.values()].filter(

@@ -20,6 +20,8 @@ export interface EndorsementStore {
    * Errors: ATTESTATION_DEFERRED when the place cannot tell at the moment; the signal's reason when aborted.
    */
   fetch(query: EndorsementQuery, signal?: AbortSignal): Promise<Endorsement | undefined>;
+  /** Is told that evidence was refused with its answer: a place that remembers answers soon asks for another one. */
+  doubt?(query: EndorsementQuery): void;
 }
 
 /** Reads an answer; undefined when it is not what was asked for, such as the page of a proxy. */

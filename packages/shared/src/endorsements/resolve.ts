@@ -16,6 +16,11 @@ export interface Resolution {
   readonly retryAfterMs?: number;
 }
 
+/** What could be had for a piece of evidence, and what was asked for it. */
+export interface EvidenceResolution extends Resolution {
+  readonly asked: readonly EndorsementQuery[];
+}
+
 /** Where verifiers' needs are met. */
 export interface EndorsementSource {
   /** Answers queries as far as possible. Never rejects. */
@@ -23,6 +28,8 @@ export interface EndorsementSource {
     queries: readonly EndorsementQuery[],
     options: { readonly signal?: AbortSignal },
   ): Promise<Resolution>;
+  /** Is told the queries for evidence that was refused with the answers, so that a wrong one does not stay for long. */
+  doubt(queries: readonly EndorsementQuery[]): void;
 }
 
 /** A first answer can name the product that a second query needs; there is never more to it. */
@@ -43,6 +50,9 @@ export function endorsementSource(stores: readonly EndorsementStore[]): Endorsem
         ...(waits.length === 0 ? {} : { retryAfterMs: Math.max(...waits) }),
       };
     },
+    doubt(queries) {
+      for (const query of queries) for (const store of stores) store.doubt?.(query);
+    },
   };
 }
 
@@ -50,10 +60,10 @@ export function endorsementSource(stores: readonly EndorsementStore[]): Endorsem
 export async function resolveFor(
   verifier: Pick<EvidenceVerifier, 'endorsementQueries'>,
   evidence: Evidence,
-  source: EndorsementSource,
+  source: Pick<EndorsementSource, 'resolve'>,
   options: { readonly atHand?: Endorsements; readonly signal?: AbortSignal } = {},
-): Promise<Resolution> {
-  const asked = new Set<string>();
+): Promise<EvidenceResolution> {
+  const asked = new Map<string, EndorsementQuery>();
   let resolution: Resolution = {
     endorsements: options.atHand ?? noEndorsements,
     deferred: [],
@@ -62,11 +72,11 @@ export async function resolveFor(
     const wanted = await verifier.endorsementQueries(evidence, resolution.endorsements);
     const queries = wanted.filter((query) => !asked.has(queryKey(query)));
     if (queries.length === 0) break;
-    for (const query of queries) asked.add(queryKey(query));
+    for (const query of queries) asked.set(queryKey(query), query);
     const { signal } = options;
     resolution = merge(resolution, await source.resolve(queries, signal === undefined ? {} : { signal }));
   }
-  return resolution;
+  return { ...resolution, asked: [...asked.values()] };
 }
 
 interface Answer {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
 import {
   appraiseParticipant,
   openTokens,
@@ -142,6 +143,30 @@ describe('the appraisal of a participant', () => {
     });
   });
 
+  it.each(['contraindicated', 'none'] as const)('accepts no more than a warning: not %s', async (tier) => {
+    const lenient = testPolicy({ accept_warning: true });
+    expect(await appraise([await token({ tier })], { policy: lenient })).toMatchObject({ proven: false });
+  });
+
+  it('refuses what a verifier does not affirm, even where it says no reason', async () => {
+    const silent = new FakeVerifier('x-a');
+    const verifier: EvidenceVerifier = {
+      namespace: 'x-a',
+      policySchema: silent.policySchema,
+      endorsementQueries: () => [],
+      appraise: (input) => ({ ...silent.appraise(input), status: 'none', reasons: [] }),
+    };
+    const result = await appraise([await token()], { verifiers: [verifier] });
+    expect(result.proven).toBe(false);
+    expect(codes(result)).toEqual(['ATTESTATION_MISSING x-a']);
+  });
+
+  it('lasts as long as the tokens that the policy requires', async () => {
+    const extra = await token({ namespace: 'x-b', lifetimeMs: 60_000 });
+    const result = await appraise([await token(), extra]);
+    expect(result.expiresAt).toEqual(new Date(at.getTime() + 600_000));
+  });
+
   it('refuses at an invalid date', async () => {
     expect(await appraise([await token()], { at: new Date(Number.NaN) })).toMatchObject({ proven: false });
   });
@@ -150,5 +175,14 @@ describe('the appraisal of a participant', () => {
     const result = await appraise(['a.b.c', await token()]);
     expect(codes(result)).toEqual(['TOKEN_MALFORMED']);
     expect(result.appraised).toHaveLength(1);
+  });
+
+  it('says what is wrong with a token that could not be opened', async () => {
+    const [head, payload] = (await token()).split('.');
+    const [, , signature] = (await token({ lifetimeMs: 60_000 })).split('.');
+    expect(codes(await appraise([`${head}.${payload}.${signature}`]))).toEqual([
+      'TOKEN_SIGNATURE_INVALID',
+      'ATTESTATION_MISSING x-a',
+    ]);
   });
 });

@@ -11,7 +11,7 @@ import { reportData } from '@muster/shared/tokens/binding.js';
 import { signJws } from '@muster/shared/tokens/jws.js';
 import fc from 'fast-check';
 import { CompactSign } from 'jose';
-import { createHash, createPublicKey, randomBytes } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, sign as signBytes } from 'node:crypto';
 import { presenter } from '../../support/tokens.js';
 
 const issuedAt = new Date('2026-03-01T12:00:00Z');
@@ -105,6 +105,23 @@ describe('an attestation token', () => {
     for (const parts of wrong) expect(outcomeOf(parts.join('.'))).toBe('TOKEN_SIGNATURE_INVALID');
   });
 
+  it('is refused with its signature in another writing, or over a fourth part', async () => {
+    const jws = await sign(claims);
+    // The last character of 64 bytes in base64url carries two bits; the other four are ignored by lenient readers.
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const rewritten = jws.slice(0, -1) + alphabet[alphabet.indexOf(jws.at(-1) ?? '') | 1];
+    expect(rewritten).not.toBe(jws);
+    expect(outcomeOf(rewritten)).toBe('TOKEN_SIGNATURE_INVALID');
+
+    const [header, payload] = jws.split('.');
+    const signed = `${header}.${payload}.e30`;
+    const signature = signBytes('sha256', Buffer.from(signed), {
+      key: site.privateKey,
+      dsaEncoding: 'ieee-p1363',
+    });
+    expect(outcomeOf(`${signed}.${signature.toString('base64url')}`)).toBe('TOKEN_SIGNATURE_INVALID');
+  });
+
   it('has room for the evidence of 16 GPUs, as large as that of real ones', async () => {
     const [reportBytes, certificateBytes] = [4_117, [897, 596, 686, 654, 527]];
     const devices = Array.from({ length: 16 }, () => ({
@@ -118,6 +135,7 @@ describe('an attestation token', () => {
 
   it('is refused above 512 KiB', () => {
     expect(outcomeOf('a'.repeat(maxTokenBytes + 1))).toBe('TOKEN_OVERSIZED');
+    expect(outcomeOf('a'.repeat(maxTokenBytes))).toBe('TOKEN_MALFORMED');
   });
 
   const malformed: readonly [string, object][] = [

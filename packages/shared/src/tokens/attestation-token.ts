@@ -44,12 +44,10 @@ export interface TokenClaims {
   readonly evidence: Evidence;
 }
 
-const bytes = (max: number): z.ZodType<Uint8Array, string> =>
-  z
-    .string()
-    .regex(/^[A-Za-z0-9_-]*$/)
-    .transform((text) => new Uint8Array(Buffer.from(text, 'base64url')))
-    .refine((value) => value.length <= max);
+const bytes = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]*$/)
+  .transform((text) => new Uint8Array(Buffer.from(text, 'base64url')));
 
 const claimsSchema = z.strictObject({
   iss: z.string().transform((uri, context) => {
@@ -61,14 +59,14 @@ const claimsSchema = z.strictObject({
   aud: z.string().max(512),
   iat: z.number().int().positive().max(253_402_300_799),
   exp: z.number().int().positive().max(253_402_300_799),
-  eat_nonce: bytes(nonceBytes).refine((nonce) => nonce.length === nonceBytes),
+  eat_nonce: bytes.refine((nonce) => nonce.length === nonceBytes),
   eat_profile: z.literal(attestationProfile),
   cnf: z.strictObject({
     jwk: z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: z.string(), y: z.string() }),
   }),
   muster_namespace: z.string().min(1).max(64),
-  muster_evidence: bytes(maxTokenBytes).refine((evidence) => evidence.length > 0),
-  muster_auxiliary: bytes(maxTokenBytes).optional(),
+  muster_evidence: bytes.refine((evidence) => evidence.length > 0),
+  muster_auxiliary: bytes.optional(),
 });
 
 /** The trust domain's own SPIFFE id, the audience of tokens for the registry. */

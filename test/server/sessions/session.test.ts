@@ -180,6 +180,22 @@ describe('a session', () => {
     expect(server.jobs.reports).toEqual([['site-1', 'job-1', 3, 'COMPLETED', 0, []]]);
   });
 
+  it('appraises nothing while permission is being taken back, and goes on after that', async () => {
+    const stream = await server.open(site);
+    const { calls } = server.verifier;
+    let release = (): void => undefined;
+    const stopping = server.store.transaction(() => new Promise<void>((resolve) => (release = resolve)), {
+      urgent: true,
+    });
+    const proven = prove(stream);
+    for (let turn = 0; turn < 500; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(server.verifier.calls).toBe(calls);
+    release();
+    await Promise.all([stopping, proven]);
+    expect(server.verifier.calls).toBeGreaterThan(calls);
+    expect(stream.first('verdict')?.outcome).toBe(VerdictOutcome.ACCEPTED);
+  });
+
   it('fences the older of two sessions, and nothing of it counts any more', async () => {
     const first = await server.open(site);
     await enqueue(stop);

@@ -49,6 +49,19 @@ describe('a batch', () => {
     expect(begun).toEqual([['a', 'b'], ['c']]);
   });
 
+  it('begins before all that waits when one of its items is urgent, and leaves those before it their order', async () => {
+    const batches = new Batches(store, work);
+    let release = (): void => undefined;
+    const busy = store.transaction(() => new Promise<void>((resolve) => (release = resolve)));
+    const others = [batches.add('other', 'x'), batches.add('key', 'a')];
+    await new Promise((resolve) => setImmediate(resolve));
+    const urgent = batches.add('key', 'b', { urgent: true });
+    await new Promise((resolve) => setImmediate(resolve));
+    release();
+    expect(await Promise.all([busy, ...others, urgent])).toEqual([undefined, 'X', 'A', 'B']);
+    expect(begun).toEqual([['a', 'b'], ['x']]);
+  });
+
   it('holds items of one key', async () => {
     const batches = new Batches(store, work);
     await Promise.all([batches.add('one', 'a'), batches.add('two', 'b'), batches.add('one', 'c')]);

@@ -52,6 +52,35 @@ describe('the effects of transactions', () => {
   });
 });
 
+describe('urgent transactions', () => {
+  it('begin before others that wait, and what can wait is told when they are over', async () => {
+    const store = await openSqliteStore(directory);
+    const seen: string[] = [];
+    const write = (name: string, urgent = false): Promise<unknown> =>
+      store.transaction(
+        async (tx) => {
+          await tx.insertInto('settings').values({ key: name, value: '' }).execute();
+          afterCommit(tx, () => void seen.push(name));
+        },
+        { urgent },
+      );
+    await store.calm();
+    const writes = [write('a'), write('b'), write('c', true), write('d', true)];
+    await store.calm();
+    expect(seen).toEqual(['a', 'c', 'd']);
+    await Promise.all(writes);
+    expect(seen).toEqual(['a', 'c', 'd', 'b']);
+    await store.close();
+  });
+
+  it('that fail keep nobody waiting', async () => {
+    const store = await openSqliteStore(directory);
+    const failed = store.transaction(() => Promise.reject(new Error('no')), { urgent: true });
+    await Promise.all([expect(failed).rejects.toThrow('no'), store.calm()]);
+    await store.close();
+  });
+});
+
 describe('the synchronisation of the log', () => {
   const open = async (): Promise<WalSync> => {
     writeFileSync(join(directory, 'db-wal'), '');

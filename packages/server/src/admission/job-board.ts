@@ -132,7 +132,8 @@ export class JobBoard {
     actor: string,
     options: ApplyOptions = {},
   ): Promise<JobRecord> {
-    return this.#applications.add(jobId, { ...options, event, actor });
+    const urgent = typeof event !== 'function' && takesPermissionBack(event);
+    return this.#applications.add(jobId, { ...options, event, actor }, { urgent });
   }
 
   /** Decides events one after the other, each on the state that the one before it left. */
@@ -237,6 +238,10 @@ export class JobBoard {
       for (const listener of this.#listeners) listener(record);
     });
   }
+}
+
+function takesPermissionBack({ type }: JobEvent): boolean {
+  return type === 'permission_lost' || type === 'stop_requested' || type === 'permit_refused';
 }
 
 async function existing(tx: Transaction, jobId: string): Promise<JobRecord> {

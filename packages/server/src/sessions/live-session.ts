@@ -216,8 +216,11 @@ export class LiveSession implements Connection, Conversation<Uint8Array> {
 
   async #attest(attestation: Attestation): Promise<void> {
     await this.#appraisal;
-    this.#appraisal = this.#parts.sites
-      .answer(this.participant, this.#epoch, attestation)
+    const { store, sites } = this.#parts;
+    // An appraisal costs more than anything else: it lets stops pass.
+    this.#appraisal = store
+      .calm()
+      .then(() => sites.answer(this.participant, this.#epoch, attestation))
       .catch((error: unknown) => {
         this.#parts.logger.error('attestation.failed', {
           participant: this.participant,

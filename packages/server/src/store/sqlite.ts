@@ -11,6 +11,7 @@ import { migrations } from './migrations/index.js';
 import type { Schema } from './schema.js';
 import type { Store, Transaction } from './store.js';
 import { Turns } from './turns.js';
+import { Urgency } from './urgency.js';
 import { WalSync } from './wal-sync.js';
 
 const databaseFile = 'muster.db';
@@ -71,6 +72,7 @@ export async function storeOver(
   // One synchronisation can answer hundreds of callers, who have a turn of the event loop for every few.
   const answerPace = new Pace();
   const answers = new Turns(() => answerPace.begin());
+  const urgency = new Urgency();
   let closed = false;
   const run = async <T>(
     work: (tx: Transaction) => Promise<T>,
@@ -83,15 +85,19 @@ export async function storeOver(
     return done;
   };
   return {
-    async transaction(work) {
+    calm: () => urgency.over(),
+    async transaction(work, { urgent = false } = {}) {
+      if (urgent) urgency.began();
       try {
-        const { tx, result } = await turns.take(() => run(work));
+        const { tx, result } = await turns.take(() => run(work), { urgent });
         await sync?.durable();
         await answers.take(() => answerPace.step());
         runEffects(tx, 'afterCommit');
         return result;
       } catch (error) {
         throw storeError(error);
+      } finally {
+        if (urgent) urgency.ended();
       }
     },
     close: () =>

@@ -13,12 +13,12 @@ const memory = '/dev/shm';
  * verification of the signature that its evidence cannot do without; and against a store that is not durable.
  */
 export const refreshes: Case = async ({ federation, quick }) => {
-  const [size, count, rounds] = quick ? [64, 500, 3] : [256, 1_000, 3];
+  const [size, warmUp, count, rounds] = quick ? [64, 1_000, 500, 3] : [256, 3_000, 1_000, 5];
   const tokens = await openFleet(federation, { namespace: 'x-a', size });
   const snp = await openFleet(federation, { namespace: 'x-snp', size });
   const volatile = await openFleet(federation, { namespace: 'x-a', size, storage: memory });
   try {
-    await Promise.all([tokens, snp, volatile].map((fleet) => refresh(fleet, size)));
+    await Promise.all([tokens, snp, volatile].map((fleet) => refresh(fleet, warmUp)));
     const es256 = await compare(
       rounds,
       () => refreshesPerCpuSecond(tokens, count),

@@ -9,6 +9,7 @@ import {
   type DatabaseConnection,
   type DialectAdapter,
   type Driver,
+  type SqliteStatement,
 } from 'kysely';
 
 /** How many prepared statements are kept. */
@@ -51,7 +52,7 @@ class ImmediateDriver extends SqliteDriver {
   readonly #pace: Pace;
 
   constructor(database: Database.Database, pace: Pace) {
-    const prepare = memoized((text: string) => database.prepare(text), {
+    const prepare = memoized((text: string) => prepared(database, text), {
       keyOf: (text) => text,
       maxEntries: maxStatements,
     });
@@ -78,4 +79,15 @@ class ImmediateDriver extends SqliteDriver {
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     if (this.#database.inTransaction) await super.rollbackTransaction(connection);
   }
+}
+
+/** A prepared statement that knows whether it returns rows without asking the library each time. */
+function prepared(database: Database.Database, text: string): SqliteStatement {
+  const statement = database.prepare(text);
+  return {
+    reader: statement.reader,
+    all: (parameters) => statement.all(parameters),
+    run: (parameters) => statement.run(parameters),
+    iterate: (parameters) => statement.iterate(parameters),
+  };
 }

@@ -7,6 +7,7 @@ import { writeCertificates } from '@muster/shared/endorsements/endorsement.js';
 import { endorsementSource, type EndorsementSource } from '@muster/shared/endorsements/resolve.js';
 import { VerdictOutcome } from '@muster/shared/gen/muster/v1/agent.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { testPolicy } from '../../support/policies.js';
 import { createFederation, type Federation } from '../../support/federation.js';
 import { answerChallenge, RecordingOutbox } from '../../support/site-agent.js';
 import { snpHierarchy } from '../../support/snp-builder.js';
@@ -58,6 +59,44 @@ it("a vendor's readable answers are doubted when evidence is refused with them, 
     await answerChallenge(federation, outbox, site, { needs: `vcek/v1/Milan/${name}`, tier });
   }
   expect(doubted).toEqual(['vcek/v1/Milan/bad']);
+  federation.verification.stop();
+});
+
+it('a vendor that hangs keeps no site waiting that has another kind of proof', async () => {
+  const outbox = new RecordingOutbox();
+  let hangs = false;
+  const federation = await createFederation({
+    outbox,
+    policy: testPolicy({
+      sites: [
+        { name: 'slow-*', require: ['x-a'] },
+        { name: 'other', require: ['x-a', 'x-b'] },
+      ],
+    }),
+    endorsements: {
+      doubt: () => undefined,
+      resolve: async (_, { signal }) => {
+        if (hangs) await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+        return { endorsements: { certificates: [certificates], crls: [] }, deferred: [] };
+      },
+    },
+  });
+  await federation.verification.start();
+  const names = [...Array.from({ length: 40 }, (_, index) => `slow-${index}`), 'other'];
+  for (const name of names) {
+    const site = await federation.enroll(name);
+    outbox.connected.add(name);
+    federation.registry.setLiveness(name, { connected: true });
+    federation.verification.sessionOpened(name);
+    await until(() => outbox.challenges(name) === 1);
+    await answerChallenge(federation, outbox, site, { needs: 'vcek/v1/Milan/chain' });
+  }
+  hangs = true;
+  const [challenged, forgotten] = [outbox.challenges('other'), outbox.challenges('slow-39')];
+  void federation.verification.verify(names, 1000);
+  await until(() => outbox.challenges('other') > challenged);
+  expect(outbox.challenges('slow-39')).toBe(forgotten);
+  await federation.clock.advance(1000);
   federation.verification.stop();
 });
 

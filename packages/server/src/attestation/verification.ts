@@ -10,7 +10,7 @@ import type { ParticipantRegistry } from '../registry/participant-registry.js';
 import type { Store } from '../store/store.js';
 import { Alarms } from './alarms.js';
 import type { Appraiser } from './appraisal.js';
-import { limiter } from './limiter.js';
+import { limiter, type Limiter } from './limiter.js';
 import type { Schedule } from './schedule.js';
 import type { SelfAttestation } from './self-attestation.js';
 import type { SiteChallenges } from './site-challenges.js';
@@ -18,7 +18,7 @@ import { firstExpiry, isFresh, nextChallenge } from './timing.js';
 import { isUncollected } from './uncollected.js';
 import type { Finding, VerdictBook } from './verdict-book.js';
 
-/** How many participants are verified at the same time. */
+/** How many participants that must prove the same are verified at the same time. */
 const concurrency = 16;
 /** The longest pause before a participant with which something was wrong is challenged again, ms. */
 const longestRetryMs = 60_000;
@@ -49,7 +49,7 @@ export class Verification implements Attestation {
   readonly #options: VerificationOptions;
   readonly #expiries: Alarms;
   readonly #renewals: Alarms;
-  readonly #limited = limiter(concurrency);
+  readonly #limiters = new Map<string, Limiter>();
   readonly #random: () => number;
   #stops: readonly (() => void)[] = [];
 
@@ -74,7 +74,7 @@ export class Verification implements Attestation {
       throw new MusterError([first, ...rest]);
     }
     const names = registry.all().map(({ name }) => name);
-    await Promise.all(names.map((name) => this.#limited(() => this.#reappraise(name, 'held'))));
+    await Promise.all(names.map((name) => this.#inTurn(name, () => this.#reappraise(name, 'held'))));
     for (const participant of registry.all()) this.#arm(participant);
     this.#stops = [
       registry.watch((name, participant) => {
@@ -104,7 +104,7 @@ export class Verification implements Attestation {
   async verify(participants: readonly string[], deadlineMs: number): Promise<void> {
     const cancelled = new AbortController();
     const deadline = sleep(this.#options.clock, deadlineMs, cancelled.signal).catch(() => undefined);
-    const verified = Promise.all(participants.map((name) => this.#limited(() => this.#verifyOne(name))));
+    const verified = Promise.all(participants.map((name) => this.#inTurn(name, () => this.#verifyOne(name))));
     await Promise.race([verified, deadline]);
     cancelled.abort();
   }
@@ -113,7 +113,16 @@ export class Verification implements Attestation {
     const { registry, logger } = this.#options;
     const names = registry.all().map(({ name }) => name);
     logger.info('verification.scheduled', { participants: names.length });
-    await Promise.all(names.map((name) => this.#limited(() => this.#verifyOne(name))));
+    await Promise.all(names.map((name) => this.#inTurn(name, () => this.#verifyOne(name))));
+  }
+
+  /** Only those that must prove the same wait for each other: a vendor that hangs keeps nobody else's sites waiting. */
+  #inTurn(name: string, work: () => Promise<void>): Promise<void> {
+    const participant = this.#options.registry.find(name);
+    const kind = participant === undefined ? '' : this.#requiredOf(participant).join();
+    const limited = this.#limiters.get(kind) ?? limiter(concurrency);
+    this.#limiters.set(kind, limited);
+    return limited(work);
   }
 
   async #verifyOne(name: string): Promise<void> {

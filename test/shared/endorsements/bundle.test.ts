@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -307,6 +307,16 @@ describe('a directory of endorsements', () => {
     directory = join(mkdtempSync(join(tmpdir(), 'muster-bundle-')), 'endorsements');
   });
   afterEach(() => rmSync(join(directory, '..'), { recursive: true }));
+
+  it('writes all of a bundle or, where one cannot be written, nothing', async () => {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'intel'), 'a file where a folder has to be');
+    await expect(writeDirectory(directory, [...amd, ...collateral], at)).rejects.toThrow();
+    const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    expect(files.map(({ name }) => name)).toEqual(['intel']);
+  });
 
   it('holds what was put into it, and files that do not belong there are left alone', async () => {
     const all = [...amd, ...collateral, ...nvidia];

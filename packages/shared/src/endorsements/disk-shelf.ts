@@ -58,32 +58,66 @@ export function diskShelf(directory: string, options: DiskShelfOptions): Shelf {
   };
 }
 
-/**
- * Writes an answer where {@link offlineDirectory} looks for it; each file appears whole. Errors: those of the file system.
- */
-export async function writeAnswer(
+/** An answer that is written beside its place, and not in it yet. */
+export interface StagedAnswer {
+  /** Puts it in its place; each file appears whole. */
+  commit(): Promise<void>;
+  /** Takes away what is not in its place. */
+  discard(): Promise<void>;
+}
+
+/** Writes an answer where {@link offlineDirectory} looks for it. Errors: those of the file system. */
+export async function writeAnswer(...answer: Parameters<typeof stageAnswer>): Promise<void> {
+  const staged = await stageAnswer(...answer);
+  try {
+    await staged.commit();
+  } finally {
+    await staged.discard();
+  }
+}
+
+/** Writes an answer beside the place where {@link offlineDirectory} looks for it. Errors: those of the file system. */
+export async function stageAnswer(
   directory: string,
   query: EndorsementQuery,
   { issuers = [], ...found }: Endorsement,
   at: Date,
-): Promise<void> {
+): Promise<StagedAnswer> {
   const file = fileOf(directory, query);
   if (file === undefined) throw new Error(`${query.path} is not a path of a vendor.`);
   await mkdir(dirname(file), { recursive: true });
   const chain = `${file}${issuerChainSuffix}`;
-  if (issuers.length > 0) await place(chain, writeCertificates(issuers), at);
-  else await rm(chain, { force: true });
-  await place(file, writeEndorsement(query.kind, found), at);
+  const chainPart = issuers.length > 0 ? await stage(chain, writeCertificates(issuers), at) : undefined;
+  const discardChain = async (): Promise<void> => {
+    if (chainPart !== undefined) await rm(chainPart, { force: true });
+  };
+  const part = await stage(file, writeEndorsement(query.kind, found), at).catch(async (error: unknown) => {
+    await discardChain();
+    throw error;
+  });
+  return {
+    async commit() {
+      if (chainPart === undefined) await rm(chain, { force: true });
+      else await rename(chainPart, chain);
+      await rename(part, file);
+    },
+    async discard() {
+      await discardChain();
+      await rm(part, { force: true });
+    },
+  };
 }
 
-async function place(file: string, content: Uint8Array, at: Date): Promise<void> {
+/** Writes a file beside its place; returns where. */
+async function stage(file: string, content: Uint8Array, at: Date): Promise<string> {
   const part = join(dirname(file), `${randomUUID()}${partSuffix}`);
   try {
     await writeFile(part, content, { flag: 'wx', mode: 0o644 });
     await utimes(part, at, at);
-    await rename(part, file);
-  } finally {
+    return part;
+  } catch (error) {
     await rm(part, { force: true });
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { writeAnswer } from '../disk-shelf.js';
+import { stageAnswer, type StagedAnswer } from '../disk-shelf.js';
 import type { Endorsement } from '../endorsement.js';
 import { offlineDirectory } from '../offline-directory.js';
 import { queryOf, vendors } from '../paths.js';
@@ -26,7 +26,10 @@ export async function readDirectory(directory: string): Promise<readonly Answer[
 /** What became of an answer: written, or left alone because what was there holds for longer. */
 export type Placement = 'written' | 'kept';
 
-/** Puts answers into an offline directory. One never takes the place of another that expires later. Errors: those of the file system. */
+/**
+ * Puts answers into an offline directory, all of them or, where one cannot be written, none. One never takes the place of
+ * another that expires later. Errors: those of the file system.
+ */
 export async function writeDirectory(
   directory: string,
   answers: readonly Answer[],
@@ -34,13 +37,19 @@ export async function writeDirectory(
 ): Promise<readonly Placement[]> {
   const store = offlineDirectory(directory);
   const placements: Placement[] = [];
-  for (const { query, found } of answers) {
-    const held: Endorsement | undefined = await store.fetch(query).catch(() => undefined);
-    const isKept = held !== undefined && held.expiresAt > found.expiresAt;
-    if (!isKept) await writeAnswer(directory, query, found, at);
-    placements.push(isKept ? 'kept' : 'written');
+  const staged: StagedAnswer[] = [];
+  try {
+    for (const { query, found } of answers) {
+      const held: Endorsement | undefined = await store.fetch(query).catch(() => undefined);
+      const isKept = held !== undefined && held.expiresAt > found.expiresAt;
+      if (!isKept) staged.push(await stageAnswer(directory, query, found, at));
+      placements.push(isKept ? 'kept' : 'written');
+    }
+    for (const answer of staged) await answer.commit();
+    return placements;
+  } finally {
+    await Promise.all(staged.map((answer) => answer.discard()));
   }
-  return placements;
 }
 
 function pathOf({ query: { vendor, path } }: Answer): string {

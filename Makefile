@@ -24,11 +24,12 @@ check: build ## Format, lint, types and protos
 
 test: check ## Run every check and every test; those that time real processes have the machine to themselves
 	$(JEST) --maxWorkers=2 --testPathIgnorePatterns /dist/ /test/e2e/ /test/faults/
-	$(JEST) --runInBand test/e2e test/faults
+	@rm -f test/faults/report.json
+	$(JEST) --runInBand test/e2e test/faults; status=$$?; node test/dist/faults/totals.js; exit $$status
 
 test-faults: build ## Run the fault suite alone: real processes that are killed, cut off, cloned and restored
 	@rm -f test/faults/report.json
-	MUSTER_FAULT_AGENTS=1000 $(JEST) --runInBand test/faults
+	MUSTER_FAULT_AGENTS=1000 $(JEST) --runInBand test/faults; status=$$?; node test/dist/faults/totals.js; exit $$status
 
 soak: build ## Inject faults at random for MINUTES=10, in an order that SEED=... decides
 	@node test/dist/faults/soak.js $(or $(MINUTES),10) $(SEED)

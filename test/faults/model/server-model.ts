@@ -7,7 +7,7 @@ import {
   siteOf,
   type JobState,
 } from '@muster/server/admission/job-state.js';
-import { isUrgent, jobOf } from '@muster/server/commands/action.js';
+import { jobOf } from '@muster/server/commands/action.js';
 import {
   decideDelivery,
   openDelivery,
@@ -19,39 +19,20 @@ import type { Downstream } from '@muster/server/sessions/connections.js';
 import { jobStateNames, outcomeNames, type Upstream } from '@muster/server/sessions/frames.js';
 import { decideResumption, type Remembered, type Resumption } from '@muster/server/sessions/resume.js';
 import { decideSession, type SessionEffect } from '@muster/server/sessions/session-state.js';
-import { ResumeMode, type Command, type Hello } from '@muster/shared/gen/muster/v1/agent.js';
-import { toDuration } from '@muster/shared/grpc/duration.js';
+import type { Command, Hello } from '@muster/shared/gen/muster/v1/agent.js';
 import { reason } from '@muster/shared/reasons.js';
+import { commandWindow, copyOf, queued, welcome, type Database, type StoredCommand } from './stored.js';
 import { modelTimes, siteName, type Guards, type Stream } from './stream.js';
 
-const { leaseTtlMs, graceMs, marginMs, checkMs, reportMs, resendMs, heartbeatMs, permitMs } = modelTimes;
-const limits = { window: 32, resendMs };
+const { leaseTtlMs, graceMs, marginMs, checkMs, reportMs, resendMs, permitMs } = modelTimes;
+const limits = { window: commandWindow, resendMs };
 const stopReasons = [reason('JOB_STOPPED_BY_OPERATOR')];
 const runOf = { RUNNING: 'running', COMPLETED: 'completed', FAILED: 'failed', STOPPED: 'stopped' } as const;
-
-interface StoredCommand {
-  readonly command: Command;
-  outcome?: string;
-}
-
-/** What survives a crash. */
-interface Database {
-  readonly jobs: ReadonlyMap<string, JobState>;
-  readonly commands: readonly StoredCommand[];
-  readonly epoch: number;
-  readonly bootId: string | null;
-  readonly logId: string;
-}
 
 /** The server: its pure parts around a store that survives a crash and a memory that does not. */
 export class ServerModel {
   readonly #guards: Guards;
-  // The store.
-  jobs = new Map<string, JobState>();
-  commands: StoredCommand[] = [];
-  #epoch = 0;
-  #bootId: string | null = null;
-  #logId = 'log-0';
+  #store: Database = { jobs: new Map(), commands: [], epoch: 0, bootId: null, logId: 'log-0' };
   #backup: Database | undefined;
   // How many were ever made: ids are random, and no restored database gives one again.
   #commandIds = 0;
@@ -73,11 +54,18 @@ export class ServerModel {
   lastForgottenGrant = -Infinity;
   /** Writes of a session that was not the newest. */
   staleWrites = 0;
-
   #provenUntil: number = modelTimes.tokenMs;
 
   constructor(guards: Guards) {
     this.#guards = guards;
+  }
+
+  get jobs(): Map<string, JobState> {
+    return this.#store.jobs;
+  }
+
+  get commands(): StoredCommand[] {
+    return this.#store.commands;
   }
 
   /** Whether the site's tokens are unexpired by the server's wall clock. */
@@ -120,23 +108,14 @@ export class ServerModel {
 
   /** Copies the database. */
   backUp(): void {
-    const { jobs, commands } = this;
-    this.#backup = {
-      jobs: new Map(jobs),
-      commands: commands.map((stored) => ({ ...stored })),
-      epoch: this.#epoch,
-      bootId: this.#bootId,
-      logId: this.#logId,
-    };
+    this.#backup = copyOf(this.#store);
   }
 
   /** Puts the copy in the place of the database, and starts again. */
   restore(streams: readonly Stream[]): void {
     if (this.#backup === undefined) return;
     if (this.up) this.crash(streams);
-    const { jobs, commands, epoch, bootId, logId } = this.#backup;
-    [this.jobs, this.commands] = [new Map(jobs), commands.map((stored) => ({ ...stored }))];
-    [this.#epoch, this.#bootId, this.#logId] = [epoch, bootId, logId];
+    this.#store = copyOf(this.#backup);
     this.lastForgottenGrant = this.lastGrant;
     this.restart();
   }
@@ -239,7 +218,7 @@ export class ServerModel {
   #perform(stream: Stream, effect: SessionEffect): void {
     if (effect.type === 'end') return this.#close(stream);
     if (effect.type === 'open') return this.#open(stream, effect.hello);
-    if (stream.epoch !== this.#epoch) this.staleWrites += 1;
+    if (stream.epoch !== this.#store.epoch) this.staleWrites += 1;
     switch (effect.type) {
       case 'beat':
         if (this.proven) this.#granted();
@@ -274,20 +253,20 @@ export class ServerModel {
       lastCommandId === '' ||
       this.commands.some(({ command }) => command.id === lastCommandId);
     const { epoch, mode, renameLog } = this.#resumption(hello, {
-      epoch: this.#epoch,
-      bootId: this.#bootId,
+      epoch: this.#store.epoch,
+      bootId: this.#store.bootId,
       lastSeq,
       knowsLatest,
     });
-    if (renameLog) this.#logId = `log-${(this.#logs += 1)}`;
-    [this.#epoch, this.#bootId, stream.epoch] = [epoch, hello.bootId, epoch];
+    if (renameLog) this.#store.logId = `log-${(this.#logs += 1)}`;
+    [this.#store.epoch, this.#store.bootId, stream.epoch] = [epoch, hello.bootId, epoch];
     const previous = this.#stream;
     this.#stream = stream;
     if (this.#guards.fencing && previous !== undefined) {
       this.#session(previous, decideSession(previous.session, { type: 'closed' }));
     }
     stream.session = decideSession(stream.session, { type: 'welcomed' }).state;
-    stream.down.push(welcome(epoch, mode, this.#logId));
+    stream.down.push(welcome(epoch, mode, this.#store.logId));
     if (mode === 'SNAPSHOT') stream.down.push(this.#desiredState());
     const unfinished = this.commands.filter(({ outcome }) => outcome === undefined);
     this.#delivery = openDelivery(
@@ -304,7 +283,7 @@ export class ServerModel {
   }
 
   #resumption(hello: Hello, remembered: Remembered): Resumption {
-    const decided = decideResumption(hello, remembered, this.#logId);
+    const decided = decideResumption(hello, remembered, this.#store.logId);
     if (this.#guards.rename || !decided.renameLog) return decided;
     const mode = hello.bootId === remembered.bootId ? 'REPLAY' : 'SNAPSHOT';
     return { ...decided, mode, renameLog: false };
@@ -409,27 +388,4 @@ export class ServerModel {
     if (this.#stream !== stream) return;
     [this.#stream, this.#delivery, this.#dueAt] = [undefined, undefined, undefined];
   }
-}
-
-function queued({ seq, action }: Command): { readonly seq: number; readonly urgent: boolean } {
-  return { seq: Number(seq), urgent: isUrgent(action?.$case ?? '') };
-}
-
-function welcome(epoch: number, mode: 'REPLAY' | 'SNAPSHOT', logId: string): Downstream {
-  return {
-    $case: 'welcome',
-    value: {
-      epoch: BigInt(epoch),
-      logId,
-      mode: ResumeMode[mode],
-      heartbeatInterval: toDuration(heartbeatMs),
-      leaseTtl: toDuration(leaseTtlMs),
-      window: limits.window,
-      serverTime: new Date(0),
-      serverAttestation: undefined,
-      protocol: 1,
-      jwks: '',
-      graceLimit: undefined,
-    },
-  };
 }

@@ -14,7 +14,8 @@ export interface FaultRecord {
   readonly violations: readonly string[];
 }
 
-const reportFile = join(root, 'test', 'faults', 'report.json');
+/** Where every suite adds its faults as JSON lines. */
+export const reportFile = join(root, 'test', 'faults', 'report.json');
 
 /** The faults of one test file, counted. */
 export class FaultReport {
@@ -43,18 +44,7 @@ export class FaultReport {
       String(violations.length),
     ]);
     const table = [['fault', 'injected', 'bound ms', 'seen ms', 'violations'], ...rows, this.#sums()];
-    const widths = table.reduce<number[]>(
-      (sofar, row) => row.map((cell, column) => Math.max(sofar[column] ?? 0, cell.length)),
-      [],
-    );
-    const text = table.map((row) =>
-      row
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  '),
-    );
-    process.stdout.write(`\n${this.#title}\n${text.join('\n')}\n`);
+    process.stdout.write(`\n${this.#title}\n${tableText(table)}\n`);
   }
 
   #sums(): string[] {
@@ -63,4 +53,20 @@ export class FaultReport {
     const longest = Math.max(0, ...this.#records.map(({ stoppedAfterMs = 0 }) => stoppedAfterMs));
     return ['together', String(injected), '', String(Math.round(longest)), String(violations)];
   }
+}
+
+/** A table for people: the first column to the left, the others to the right. */
+export function tableText(rows: readonly (readonly string[])[]): string {
+  const widths = rows.reduce<number[]>(
+    (sofar, row) => row.map((cell, column) => Math.max(sofar[column] ?? 0, cell.length)),
+    [],
+  );
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  '),
+  );
+  return lines.join('\n');
 }

@@ -9,17 +9,35 @@ const longestRetransmissionMs = 400;
 /** The share of chunks that a lossy way holds, and of those at which the connection breaks. */
 const lossy = { held: 0.3, broken: 0.02 } as const;
 
+/** One connection of a way, to be disturbed alone. */
+export interface Connection {
+  /** Breaks it; what was under way is lost. */
+  destroy(): void;
+}
+
+/** What a way does to its next connection. */
+interface Ambush {
+  readonly delayMs: Readonly<Record<Direction, number>>;
+  readonly caught: (connection: Connection) => void;
+}
+
+const noDelay: Readonly<Record<Direction, number>> = { up: 0, down: 0 };
+
 /** One TCP connection through a way: two sockets, and what is under way between them. */
-class Passage {
+class Passage implements Connection {
+  /** How long everything on it takes, beside what its way does, ms. */
+  readonly delayMs: Readonly<Record<Direction, number>>;
   readonly #sockets: { readonly near: Socket; readonly far: Socket };
   readonly #queues: Record<Direction, Promise<void>> = { up: Promise.resolve(), down: Promise.resolve() };
 
   constructor(
     near: Socket,
     far: Socket,
+    delayMs: Readonly<Record<Direction, number>>,
     beforePassing: (direction: Direction, passage: Passage) => Promise<void>,
   ) {
     this.#sockets = { near, far };
+    this.delayMs = delayMs;
     for (const direction of both) {
       const [from, to] = direction === 'up' ? [near, far] : [far, near];
       const queue = (then: () => void): void => {
@@ -39,6 +57,7 @@ class Passage {
     this.#sockets[side].destroy();
   }
 
+  /** Ends both sides; what was under way is lost. */
   destroy(): void {
     for (const socket of Object.values(this.#sockets)) socket.destroy();
   }
@@ -60,11 +79,17 @@ export class Way {
   readonly #waiting = new Set<() => void>();
   #delayMs = 0;
   #random: (() => number) | undefined;
+  #ambush: Ambush | undefined;
 
   private constructor(targetPort: number) {
     this.#server = createServer((near) => {
       const far = connect(targetPort, '127.0.0.1');
-      const passage = new Passage(near, far, (direction, own) => this.#beforePassing(direction, own));
+      const { delayMs = noDelay, caught } = this.#ambush ?? {};
+      this.#ambush = undefined;
+      const passage = new Passage(near, far, delayMs, (direction, own) =>
+        this.#beforePassing(direction, own),
+      );
+      caught?.(passage);
       this.#passages.add(passage);
       for (const socket of [near, far]) socket.on('close', () => this.#passages.delete(passage));
     });
@@ -95,6 +120,13 @@ export class Way {
   /** Delays everything by so many milliseconds, in order. */
   delay(ms: number): void {
     this.#delayMs = ms;
+  }
+
+  /** Delays everything in one direction on the next connection, and on no other. Resolves when it is made. */
+  delayNext(direction: Direction, ms: number): Promise<Connection> {
+    return new Promise((caught) => {
+      this.#ambush = { delayMs: { ...noDelay, [direction]: ms }, caught };
+    });
   }
 
   /** Loses segments, which TCP then sends again later, and breaks a connection now and then. */
@@ -134,7 +166,9 @@ export class Way {
     const chance = this.#random?.() ?? 1;
     if (chance < lossy.broken) passage.destroy();
     const lateMs =
-      this.#delayMs + (chance < lossy.held ? (this.#random?.() ?? 0) * longestRetransmissionMs : 0);
+      this.#delayMs +
+      passage.delayMs[direction] +
+      (chance < lossy.held ? (this.#random?.() ?? 0) * longestRetransmissionMs : 0);
     if (lateMs > 0) await new Promise((resolve) => setTimeout(resolve, lateMs));
     while (this.#held.has(direction)) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }

@@ -36,10 +36,10 @@ export type Authenticate = (certificate: PeerCertificate | undefined) => Promise
  */
 export function certificateAuthentication(store: Store, trustDomain: string, clock: Clock): Authenticate {
   const pace = new Pace();
-  const turns = new Turns(() => pace.begin());
+  const turns = new Turns();
   return async (peer) => {
     if (peer?.raw === undefined) throw refusal('UNAUTHENTICATED');
-    // The first calls of hundreds of connections can come together, each with a certificate to be read.
+    // The first calls of hundreds of connections can come in one turn of the event loop, each with a certificate to read.
     await turns.take(() => pace.step());
     const { identity, publicKey, fingerprint } = readCertificate(peer.raw);
     if (identity === undefined || identity.trustDomain !== trustDomain) throw refusal('UNAUTHENTICATED');

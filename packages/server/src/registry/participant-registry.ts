@@ -46,9 +46,12 @@ export class ParticipantRegistry implements Registry {
       await selectParticipants(tx),
       await selectTokens(tx),
     ]);
+    const held = new Map<string, RegisteredToken[]>();
+    for (const row of tokens) {
+      held.set(row.participant, [...(held.get(row.participant) ?? []), fromTokenRow(row)]);
+    }
     for (const row of participants) {
-      const held = tokens.filter((token) => token.participant === row.name).map(fromTokenRow);
-      registry.#participants.set(row.name, fromParticipantRow(row, held));
+      registry.#participants.set(row.name, fromParticipantRow(row, held.get(row.name) ?? []));
     }
     return registry;
   }

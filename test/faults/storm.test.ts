@@ -9,7 +9,7 @@ import { FaultReport } from './support/report.js';
 const agentCount = Number(process.env['MUSTER_FAULT_AGENTS'] ?? 300);
 const jobSites = 50;
 const leaseMs = 30_000;
-/** Within what time a thousand agents are back: the server takes a hundred a second, and their delays reach 30 s. */
+/** Within what time a thousand agents are back: the server takes two hundred a second, and their delays reach 30 s. */
 const backMs = 90_000;
 
 /** Many agents in one process, with real sessions over mTLS to a real server. */

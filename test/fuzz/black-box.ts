@@ -29,12 +29,17 @@ export class BlackBox {
     writeSync(this.#descriptor, Buffer.concat([head, bytes]), 0, header + bytes.length, 0);
   }
 
-  /** What was noted last, and how many inputs were. */
-  read(): { readonly turn: number; readonly input: Input } {
+  /** How many inputs were noted so far. */
+  get turn(): number {
     const bytes = readFileSync(this.file);
-    if (bytes.length < header) return { turn: 0, input: [] };
-    const [turn, length] = [bytes.readDoubleLE(), bytes.readDoubleLE(8)];
-    return { turn, input: deserialize(bytes.subarray(header, header + length)) as Input };
+    return bytes.length < header ? 0 : bytes.readDoubleLE();
+  }
+
+  /** What was noted last; for when nobody writes any more. */
+  read(): Input {
+    const bytes = readFileSync(this.file);
+    if (bytes.length < header) return [];
+    return deserialize(bytes.subarray(header, header + bytes.readDoubleLE(8))) as Input;
   }
 
   close(): void {

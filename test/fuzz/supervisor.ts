@@ -54,7 +54,7 @@ async function run(order: Omit<Order, 'box'>, only?: Input): Promise<Outcome> {
   });
   let [turn, since] = [0, performance.now()];
   const watch = setInterval(() => {
-    const now = box.read().turn;
+    const now = box.turn;
     if (now !== turn || figures !== undefined) [turn, since] = [now, performance.now()];
     else if (performance.now() - since > (turn === 0 ? startMs : hangMs)) child.kill('SIGKILL');
   }, 1_000);
@@ -62,13 +62,13 @@ async function run(order: Omit<Order, 'box'>, only?: Input): Promise<Outcome> {
     child.on('exit', (...how) => resolve(how)),
   );
   clearInterval(watch);
-  const last = box.read();
+  const [runs, last] = [box.turn, box.read()];
   box.close();
   if (code !== 0) {
     const isHang = signal === 'SIGKILL';
     const problem = /^.*(?:Error|Fatal|FATAL).*$/m.exec(said)?.[0] ?? '';
     const detail = isHang ? `went on for ${hangMs} ms` : `ended with ${signal ?? code}: ${problem}`;
-    findings.push({ fault: { kind: isHang ? 'hang' : 'crash', detail }, input: last.input });
+    findings.push({ fault: { kind: isHang ? 'hang' : 'crash', detail }, input: last });
   }
-  return { figures: figures ?? { ...noFigures, runs: last.turn }, findings };
+  return { figures: figures ?? { ...noFigures, runs }, findings };
 }

@@ -102,5 +102,5 @@ const named = targets.find(({ name }) => name === order.target);
 if (named === undefined) throw new Error(`there is no target ${order.target}`);
 const target = await named.make();
 const box = new BlackBox(order.box);
-await (order.ms > 0 ? fuzz(target, box) : replay(target, box.read().input));
+await (order.ms > 0 ? fuzz(target, box) : replay(target, box.read()));
 process.disconnect();

@@ -63,6 +63,27 @@ describeVectors('real quotes, changed', () => {
     );
   });
 
+  it('every changed bit of the quote of a TD that can be debugged is refused, where the policy lets it pass', () => {
+    const appraised = (evidence: Uint8Array): string =>
+      tdxVerifier.appraise({
+        evidence: { namespace: 'x-tdx', evidence },
+        endorsements: tdxVectors.debug(),
+        policy: tdxVerifier.policySchema.parse({ debug: true }),
+        at: new Date('2023-07-01T00:00:00Z'),
+        simulatedRoots: [],
+      }).status;
+    const quote = vector('tdx/v4-debug/quote.bin');
+    expect(appraised(quote)).toBe('none');
+    const accepted = Array.from({ length: Math.floor(quote.length / 29) }, (_, index) => index * 29).filter(
+      (at) => {
+        const copy = Uint8Array.from(quote);
+        copy[at] = (copy[at] ?? 0) ^ (1 << (at % 8));
+        return appraised(copy) !== 'contraindicated';
+      },
+    );
+    expect(accepted).toEqual([]);
+  });
+
   it('any other byte of the collateral is not affirmed', () => {
     const [quote, atHand] = [vector('tdx/v4-uptodate/quote.bin'), endorsements()];
     const documents = atHand.documents ?? [];

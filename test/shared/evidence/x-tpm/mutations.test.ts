@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { expect, it } from '@jest/globals';
 import {
   formatEvidence,
@@ -72,6 +73,29 @@ it('parsers answer anything, and never throw', () => {
 });
 
 describeVectors('a real quote, changed', () => {
+  it('every changed byte of the quote of Keylime and of its signature is refused', () => {
+    const parts = {
+      message: vector('tpm/keylime/quote.out'),
+      signature: vector('tpm/keylime/quotesig.out'),
+    };
+    const pem = createPublicKey(Buffer.from(vector('tpm/keylime/akpub.pem')));
+    const ak_public = pem.export({ format: 'der', type: 'spki' });
+    const claimOf = (tpm_quote: typeof parts): unknown =>
+      tpmVerifier.appraise({
+        ...tpmCase(),
+        evidence: { namespace: 'x-tpm', evidence: formatEvidence({ ak_public, tpm_quote }) },
+      }).claims['quote_signature'];
+    expect(claimOf(parts)).toBe('holds');
+    const accepted = (['message', 'signature'] as const).flatMap((part) =>
+      [...parts[part].keys()].filter((at) => {
+        const changed = Uint8Array.from(parts[part]);
+        changed[at] = (changed[at] ?? 0) ^ 0x10;
+        return claimOf({ ...parts, [part]: changed }) !== undefined;
+      }),
+    );
+    expect(accepted).toEqual([]);
+  });
+
   it('every changed byte of the quote and of its signature is refused for it', () => {
     const evidence = vector('tpm/trustee-evidence.json');
     const json = JSON.parse(Buffer.from(evidence).toString()) as {

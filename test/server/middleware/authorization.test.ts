@@ -1,6 +1,7 @@
 import type { Client, MethodDefinition, ServiceDefinition, ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openEndpoint, type Endpoint, type Service } from '@muster/server/endpoints/endpoint.js';
+import { authorize } from '@muster/server/middleware/authorization.js';
 import { authorizationTable } from '@muster/server/middleware/authorization-table.js';
 import { certificateAuthentication, type Caller } from '@muster/server/middleware/caller.js';
 import { serverStream, unary } from '@muster/server/middleware/handlers.js';
@@ -115,6 +116,14 @@ describe('the authorization table', () => {
       expect(await attempt(role, health)).toBe('OK');
       const mayAsk = role === 'operator' || role === 'framework' || role === 'auditor';
       expect(await attempt(role, info)).toBe(mayAsk ? 'OK' : 'PERMISSION_DENIED');
+    }
+  });
+
+  it('allows nobody what it does not list', () => {
+    for (const path of ['/muster.v1.SystemService/Destroy', 'constructor', '__proto__']) {
+      expect(() => authorize(path, 'operator')).toThrow(
+        expect.objectContaining({ code: 'PERMISSION_DENIED' }),
+      );
     }
   });
 

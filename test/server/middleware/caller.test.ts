@@ -33,6 +33,40 @@ const use = ({ raw }: X509Certificate): Promise<string> =>
     (error: unknown) => (error as { readonly code: string }).code,
   );
 
+describe('a caller', () => {
+  const refused = { code: 'UNAUTHENTICATED' };
+
+  it('is nobody without a certificate', async () => {
+    await expect(authenticate(undefined)).rejects.toMatchObject(refused);
+    await expect(authenticate({} as never)).rejects.toMatchObject(refused);
+  });
+
+  it('is nobody by a certificate that the federation CA has not issued, or that names nobody', async () => {
+    const other = await createFederation();
+    const { chain } = await other.store.transaction((tx) =>
+      other.ca.issue(tx, { role: 'site', name: 'site-1' }, publicKey, 3_600_000),
+    );
+    await other.close();
+    expect(await use(new X509Certificate(chain[0] ?? ''))).toBe('UNAUTHENTICATED');
+    expect(await use(new X509Certificate(federation.ca.bundlePem))).toBe('UNAUTHENTICATED');
+  });
+
+  it('is nobody in another trust domain', async () => {
+    const held = await issue();
+    authenticate = certificateAuthentication(federation.store, 'other.example', federation.clock);
+    expect(await use(held)).toBe('UNAUTHENTICATED');
+  });
+
+  it('is nobody from the moment when the certificate ends', async () => {
+    const held = await issue();
+    const notAfter = new Date(held.validTo).getTime();
+    await federation.clock.advance(notAfter - federation.clock.now().getTime() - 1_000);
+    expect(await use(held)).toBe('OK');
+    await federation.clock.advance(1_999);
+    expect(await use(held)).toBe('CERTIFICATE_EXPIRED');
+  });
+});
+
 describe('the certificates of a site', () => {
   it('are all accepted until a later one is used, however many replies were lost', async () => {
     const held = await issue();

@@ -14,6 +14,7 @@ const claims = {
   chip: 'ab12',
   debug: false,
   load: 0.5,
+  levels: [1, 2, 3],
   nothing: null,
   devices: { 'GPU-0': { driver: '550.90.07' }, 'GPU-1': { driver: '550.54.15' } },
 };
@@ -36,6 +37,7 @@ describe('a rule over claims', () => {
     'claims.tcb.snp >= 8 && claims.tcb.microcode > 100',
     'claims.tcb.snp + 1 == 9',
     'claims.load < 0.6',
+    'claims.levels[1] == 2 && 3 in claims.levels',
     'claims.nothing == null && !claims.debug',
     "claims.chip.matches('^[0-9a-f]+$') && claims.chip.size() == 4",
     "role == 'site' && participant.startsWith('site-')",
@@ -88,6 +90,12 @@ describe('a rule over claims', () => {
     expect(ruled([rule]).findings).toMatchObject([{ outcome: 'skipped' }]);
     expect(ruled([rule], { namespace: 'x-tdx' }).appraisal.status).toBe('contraindicated');
     expect(ruled([{ ...rule, when: undefined }]).appraisal.status).toBe('contraindicated');
+  });
+
+  it('lowers what is a warning already, for that may be accepted', () => {
+    expect(verdict(ruled('false', { status: 'warning' }).appraisal)).toBe(
+      'contraindicated POLICY_RULE_REFUSED',
+    );
   });
 
   it.each(['none', 'contraindicated'] as const)('is not asked about what is %s as it is', (status) => {
@@ -148,6 +156,10 @@ describe('the rules of a policy', () => {
     }
     throw new Error('the policy was accepted');
   };
+
+  it('take expressions of 2,048 characters', () => {
+    expect(ruled('true'.padEnd(2_048)).findings).toMatchObject([{ outcome: 'holds' }]);
+  });
 
   it.each([
     ['a slip', '[{name: r, expression: "claims.x =="}]', 'rules[0].expression: this does not compile: '],

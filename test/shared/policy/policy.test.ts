@@ -4,6 +4,7 @@ import { parseYaml } from '@muster/shared/config/load.js';
 import {
   namespacePolicy,
   policySchema,
+  policySource,
   requiredNamespaces,
   ruleFor,
   type Policy,
@@ -139,6 +140,14 @@ namespaces:
     });
     expect(of('gpu-1', nvVerifier)).toMatchObject({ gpus: { exactly: 8 } });
     expect(of('gpu-1', nvVerifier)).not.toHaveProperty('minimum_driver');
+  });
+
+  it('is said to be from the rule, from the file, or the default of the verifier', () => {
+    const sourceFor = (name: string, namespace: string): string =>
+      policySource(policy, ruleFor(policy, { role: 'site', name }), namespace);
+    expect(sourceFor('gpu-1', 'x-snp')).toBe('rule');
+    expect(sourceFor('site-1', 'x-snp')).toBe('file');
+    expect(sourceFor('site-1', 'x-tdx')).toBe('default');
   });
 
   it("is the file's part for all others", () => {

@@ -113,6 +113,19 @@ describe('a run', () => {
     ]);
   });
 
+  it('that is stopped keeps that outcome when its wrapper is lost, too', () => {
+    const lost: JobEvent = { type: 'lost', runId: 'a', reasons: [reason('JOB_SUPERVISION_LOST')] };
+    const { effects } = play(permitted(1n), asked('a'), started('a'), stop(1n), lost, ended('a'));
+    expect(effects.slice(4)).toMatchObject([[], [{ type: 'report', report: { state: 'STOPPED' } }]]);
+  });
+
+  it('is reported as running once, and not when it was stopped before it had started', () => {
+    expect(last(permitted(1n), asked('a'), started('a'), started('a'))).toEqual([]);
+    const { record, effects } = play(permitted(1n), asked('a'), stop(1n), started('a'));
+    expect(effects.at(-1)).toEqual([]);
+    expect(record.run).toMatchObject({ phase: 'ending', pid: 100 });
+  });
+
   it('that exited before the stop keeps its outcome', () => {
     expect(last(permitted(1n), asked('a'), exited('a'), stop(1n), ended('a'))).toMatchObject([
       { report: { state: 'COMPLETED' } },

@@ -1,5 +1,6 @@
 import { Agreements, type Agreement, type PermitOffer } from '@muster/agent/peers/agreements.js';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { MusterError } from '@muster/shared/errors.js';
 import { formatSpiffeId, type Identity } from '@muster/shared/spiffe.js';
 import { signPermit } from '@muster/shared/tokens/permit.js';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
@@ -35,7 +36,7 @@ describe('what a site has agreed to', () => {
     const server = { identity, publicKey: new Uint8Array() };
     return agreements.accept({ jobId, generation, permit, server, jwks, at, ...change }).then(
       () => 'accepted',
-      (error: { code?: string }) => error.code ?? String(error),
+      (error: unknown) => (error instanceof MusterError ? error.code : String(error)),
     );
   };
 

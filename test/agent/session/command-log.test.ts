@@ -76,6 +76,30 @@ describe('the command log', () => {
     expect(log.cursor).toBe(2_000n);
   });
 
+  it('does not move its cursor over a command that is still being applied, however long that takes', () => {
+    let { log } = receive(emptyLog, command(2n));
+    for (let seq = 3n; seq <= 1_000n; seq += 1n) log = done(log, seq);
+    expect(log.cursor).toBe(0n);
+    log = finish(log, 2n, applied);
+    for (let seq = 1_001n; seq <= 1_300n; seq += 1n) log = done(log, seq);
+    expect(log.cursor).toBe(1_300n);
+  });
+
+  it('never moves its cursor back, whatever it forgets', () => {
+    let log = adopt(done(emptyLog, 3n), 1_000n);
+    for (let seq = 1_002n; seq <= 1_300n; seq += 1n) {
+      log = done(log, seq);
+      expect(log.cursor >= 1_000n).toBe(true);
+    }
+  });
+
+  it('remembers the results of 256 commands', () => {
+    let log = emptyLog;
+    for (let seq = 1n; seq <= 256n; seq += 1n) log = done(log, seq);
+    expect(receive(log, command(1n)).arrival.type).toBe('finished');
+    expect(receive(done(log, 257n), command(1n)).arrival.type).toBe('apply');
+  });
+
   it('applies every command exactly once, whatever is repeated and reordered', () => {
     const seq = fc.bigInt({ min: 1n, max: 12n });
     const event = fc.oneof(

@@ -104,6 +104,7 @@ describe('opening a session', () => {
 
   it.each<[string, Partial<Welcome>]>([
     ['another protocol', { protocol: 2 }],
+    ['no protocol', { protocol: 0 }],
     ['no epoch', { epoch: 0n }],
     ['no log', { logId: '' }],
     ['no mode', { mode: ResumeMode.UNSPECIFIED }],
@@ -111,6 +112,10 @@ describe('opening a session', () => {
     ['an endless heartbeat interval', { heartbeatInterval: toDuration(1e9) }],
     ['no lease', { leaseTtl: undefined }],
     ['a lease shorter than a heartbeat', { leaseTtl: toDuration(intervalMs) }],
+    [
+      'a heartbeat interval above 5 minutes',
+      { heartbeatInterval: toDuration(300_001), leaseTtl: toDuration(3_600_000) },
+    ],
     ['an endless lease', { leaseTtl: toDuration(1e9) }],
     ['no time', { serverTime: undefined }],
     ['a grace below nothing', { graceLimit: toDuration(-1_000) }],
@@ -120,6 +125,26 @@ describe('opening a session', () => {
     expect(driver.state.active).toBeUndefined();
     expect(driver.state.reasons[0]?.code).toBe('SESSION_PROTOCOL');
     expect(driver.state.connectAt).toBeGreaterThan(driver.now);
+  });
+
+  it('takes the longest heartbeat interval and lease that there are', () => {
+    const value = { ...goodWelcome, heartbeatInterval: toDuration(300_000), leaseTtl: toDuration(3_600_000) };
+    expect(new Driver().tick().receive({ $case: 'welcome', value }).types()).toEqual(['judge_server']);
+  });
+
+  it('waits for a desired state after a snapshot only', () => {
+    const snapshotOf = (mode: ResumeMode): boolean | undefined =>
+      new Driver().tick().receive({ $case: 'welcome', value: { ...goodWelcome, mode } }).state.active
+        ?.snapshot;
+    expect([ResumeMode.SNAPSHOT, ResumeMode.REPLAY].map(snapshotOf)).toEqual([true, false]);
+  });
+
+  it('is looked at again when the Welcome, and then when the next heartbeat, is due', () => {
+    const driver = new Driver().tick();
+    expect(nextTick(driver.state)).toBe(20_000);
+    driver.receive({ $case: 'welcome', value: goodWelcome });
+    expect(nextTick(driver.state)).toBe(0);
+    expect(nextTick(driver.tick().state)).toBe(10_000);
   });
 
   it("takes the bound that the server sets to the site's own grace", () => {
@@ -204,6 +229,40 @@ describe('reconnecting', () => {
     driver.at(leaseTtlMs).at(driver.state.connectAt ?? 0);
     driver.event({ type: 'closed', stream: driver.state.streams, error });
     expect(driver.at(driver.state.enrolAt ?? 0).types()).toEqual(['enrol']);
+  });
+
+  it('does not enrol before its time', () => {
+    const error = new MusterError([reason('CERTIFICATE_REVOKED')]);
+    const driver = new Driver().tick().event({ type: 'closed', stream: 1, error });
+    driver.tick().event({ type: 'handover' }).tick().event({ type: 'closed', stream: 2, error });
+    expect(driver.at(999).types()).toEqual([]);
+    expect(driver.at(1_000).types()).toEqual(['enrol']);
+  });
+
+  it('opens one stream at a time', () => {
+    const driver = new Driver().tick().event({ type: 'handover' });
+    expect(driver.tick().types()).toEqual([]);
+    expect(nextTick(driver.state)).toBe(20_000);
+  });
+
+  it('opens none once the agent leaves', () => {
+    const driver = new Driver().event({ type: 'leave' }).event({ type: 'handover' });
+    expect(driver.tick().types()).toEqual([]);
+    expect(nextTick(driver.state)).toBeUndefined();
+  });
+
+  it('takes no notice of the end of a stream that it has left', () => {
+    const driver = new Driver().open();
+    const { state } = driver;
+    driver.event({ type: 'closed', stream: 9, error: unreachable });
+    expect([driver.state, driver.effects]).toEqual([state, []]);
+  });
+
+  it('leaves the stream alone that is being opened when the old one ends', () => {
+    const driver = new Driver().open().event({ type: 'handover' }).tick();
+    driver.event({ type: 'closed', stream: 1, error: unreachable });
+    expect(driver.state).toMatchObject({ opening: { id: 2 }, failures: 0 });
+    expect(driver.state.connectAt).toBeUndefined();
   });
 
   it('does not enrol once it leaves', () => {
@@ -356,6 +415,16 @@ describe('commands in a session', () => {
     expect(driver.state.outbox.entries).toEqual([]);
   });
 
+  it('repeats no acknowledgement to a server whose log is another', () => {
+    const driver = new Driver().open().receive(stop(1n));
+    const result = { outcome: 'APPLIED', reasons: [] } as const;
+    driver.event({ type: 'command_finished', logId: 'log-1', seq: 1n, result });
+    driver.event({ type: 'closed', stream: 1, error: refusal('SERVER_UNREACHABLE') });
+    const renewed = { ...goodWelcome, epoch: 2n, logId: 'log-2' };
+    driver.at(driver.state.connectAt ?? 0).receive({ $case: 'welcome', value: renewed });
+    expect(driver.sent()).toEqual([]);
+  });
+
   it('forgets the commands of a log that is gone', () => {
     const driver = new Driver().open().receive(stop(1n));
     driver.event({ type: 'closed', stream: 1, error: refusal('SERVER_UNREACHABLE') });
@@ -410,6 +479,44 @@ describe('challenges in a session', () => {
     expect(late.event({ type: 'attested', attestation }).sent()).toEqual([]);
   });
 
+  it('answers each of several, and each answer once', () => {
+    const driver = new Driver().open().receive(challenge('c-1', 60_000)).receive(challenge('c-2', 60_000));
+    expect(driver.types()).toEqual(['attest']);
+    driver.event({ type: 'attested', attestation });
+    driver.event({ type: 'closed', stream: 1, error: refusal('SERVER_UNREACHABLE') });
+    driver.at(driver.state.connectAt ?? 0).receive({ $case: 'welcome', value: goodWelcome });
+    expect(driver.sent()).toEqual(['attestation']);
+  });
+
+  it('answers on the next session what was collected while there was none', () => {
+    const driver = new Driver().open().receive(challenge('c-1', 60_000));
+    driver.event({ type: 'closed', stream: 1, error: refusal('SERVER_UNREACHABLE') });
+    expect(driver.event({ type: 'attested', attestation }).effects).toEqual([]);
+    driver.at(driver.state.connectAt ?? 0).receive({ $case: 'welcome', value: goodWelcome });
+    expect(driver.sent()).toEqual(['attestation']);
+  });
+
+  it('does not answer again on a session that opens after the deadline', () => {
+    const driver = new Driver()
+      .open()
+      .receive(challenge('c-1', 5_000))
+      .event({ type: 'attested', attestation });
+    driver.event({ type: 'closed', stream: 1, error: refusal('SERVER_UNREACHABLE') });
+    driver.at(5_000).receive({ $case: 'welcome', value: goodWelcome });
+    expect(driver.sent()).toEqual([]);
+  });
+
+  it.each<[string, object]>([
+    ['no id', { id: '' }],
+    ['no deadline', { deadline: undefined }],
+    ['a nonce of another length', { nonce: Buffer.alloc(31) }],
+  ])('ends on one with %s', (_what, change) => {
+    const good = challenge('c-1', 60_000);
+    if (good?.$case !== 'challenge') throw new Error('not a challenge');
+    const message = { $case: 'challenge', value: { ...good.value, ...change } } as const;
+    expect(new Driver().open().receive(message).types()).toEqual(['abort']);
+  });
+
   it('ignores a challenge that is too late, and ends on one that cannot be read', () => {
     expect(new Driver().open().receive(challenge('c-1', 0)).types()).toEqual([]);
     const garbage = { id: 'c-1', namespaces: [], nonce: Buffer.alloc(31), deadline: serverTime };
@@ -438,6 +545,13 @@ describe('challenges in a session', () => {
     });
     expect(driver.state.reasons[0]?.code).toBe('SNP_MEASUREMENT_UNKNOWN');
     expect(driver.state.attestedUntil).toBeUndefined();
+  });
+});
+
+describe('a proven server', () => {
+  it('keeps its session, and there is nothing to be tried again', () => {
+    const driver = new Driver().open().event({ type: 'server_judged', stream: 1, reasons: [] });
+    expect([driver.state.connectAt, driver.effects]).toEqual([undefined, []]);
   });
 });
 

@@ -11,40 +11,47 @@ interface WebAlgorithm {
   readonly saltLength?: number;
 }
 
+const { subtle } = crypto.webcrypto;
+const verifyByNode = verify;
+const verifyByWeb = subtle.verify.bind(subtle);
+/** What is recorded at the moment, by what is signed; undefined while nothing is. */
+let recording: Map<string, SignatureCheck> | undefined;
+
+// Modules keep what they import: this one has to be imported before those that verify.
+Object.assign(crypto, {
+  verify: (...[algorithm, data, key, signature, ...rest]: Parameters<typeof verify>) => {
+    note(data as Uint8Array, signature as Uint8Array, () => verifyByNode(algorithm, data, key, signature));
+    return verifyByNode(algorithm, data, key, signature, ...rest);
+  },
+});
+syncBuiltinESMExports();
+Object.defineProperty(subtle, 'verify', {
+  value: (algorithm: WebAlgorithm, key: webcrypto.CryptoKey, signature: Uint8Array, data: Uint8Array) => {
+    const [name, options] = nodeOptions(algorithm, key);
+    note(data, signature, () => verifyByNode(name, data, options, signature));
+    return verifyByWeb(algorithm, key, signature, data);
+  },
+});
+
 /**
  * The signatures that some work relies on: what it gives to `node:crypto` or to WebCrypto to check and what holds, each
- * once. So the yardstick is never of another verification than the one that is measured.
+ * once. So the yardstick is never of another verification than the one that is measured. Throws when there is none.
  */
 export async function signaturesOf(work: () => Promise<unknown>): Promise<readonly SignatureCheck[]> {
-  const { subtle } = crypto.webcrypto;
-  const verifyNow = verify;
-  const verifyByWeb = subtle.verify.bind(subtle);
-  const seen = new Map<string, SignatureCheck>();
-  const note = (data: Uint8Array, signature: Uint8Array, check: SignatureCheck): void => {
-    seen.set(createHash('sha256').update(data).update(signature).digest('hex'), check);
-  };
-  const replace = (byNode: unknown, byWeb: unknown): void => {
-    Object.assign(crypto, { verify: byNode });
-    syncBuiltinESMExports();
-    Object.defineProperty(subtle, 'verify', { value: byWeb, configurable: true });
-  };
-  replace(
-    (...[algorithm, data, key, signature, ...rest]: Parameters<typeof verify>) => {
-      note(data as Uint8Array, signature as Uint8Array, () => verifyNow(algorithm, data, key, signature));
-      return verifyNow(algorithm, data, key, signature, ...rest);
-    },
-    (algorithm: WebAlgorithm, key: webcrypto.CryptoKey, signature: Uint8Array, data: Uint8Array) => {
-      const [name, options] = nodeOptions(algorithm, key);
-      note(data, signature, () => verifyNow(name, data, options, signature));
-      return verifyByWeb(algorithm, key, signature, data);
-    },
-  );
+  const found = new Map<string, SignatureCheck>();
+  recording = found;
   try {
     await work();
   } finally {
-    replace(verifyNow, verifyByWeb);
+    recording = undefined;
   }
-  return [...seen.values()].filter((check) => check());
+  const checks = [...found.values()].filter((check) => check());
+  if (checks.length === 0) throw new Error('nothing was verified');
+  return checks;
+}
+
+function note(data: Uint8Array, signature: Uint8Array, check: SignatureCheck): void {
+  recording?.set(createHash('sha256').update(data).update(signature).digest('hex'), check);
 }
 
 function nodeOptions(

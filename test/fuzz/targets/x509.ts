@@ -8,6 +8,7 @@ import {
   cspOf,
   productOfCertificate,
 } from '@muster/shared/evidence/x-snp/chip-certificate.js';
+import { possibleIssuers, tpmClaims } from '@muster/shared/evidence/x-tpm/ek-chain.js';
 import { readPckPlatform } from '@muster/shared/evidence/x-tdx/pck-extension.js';
 import { splitPckChain } from '@muster/shared/evidence/x-tdx/pem-chain.js';
 import { parseCertificate, parseCrl, splitCertificates } from '@muster/shared/evidence/x509.js';
@@ -44,6 +45,8 @@ function readAll(der: Uint8Array): void {
   productOfCertificate(certificate);
   readPckPlatform(certificate.extensions);
   certificateFwid(certificate);
+  tpmClaims(certificate);
+  possibleIssuers([certificate, certificate]);
   useFault(certificate, 0);
   useFault(certificate, 1);
   chipOf([certificate, certificate]);

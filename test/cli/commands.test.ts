@@ -378,6 +378,8 @@ describe('the audit log', () => {
   const second = record(2, first.hash);
   const third = record(3, second.hash);
   const chain = [first, second, third];
+  const longChain: AuditRecord[] = [first];
+  for (let seq = 2; seq <= 1500; seq += 1) longChain.push(record(seq, longChain.at(-1)?.hash ?? ''));
   const changed = [first, { ...second, content: '{"action":"x","seq":2}' }, third];
   const serve = (records: readonly AuditRecord[]): void =>
     services.answer({
@@ -397,7 +399,7 @@ describe('the audit log', () => {
     serve(chain);
     const { code, json } = await muster('audit verify -o json');
     expect(code).toBe(0);
-    expect(json()).toEqual({ intact: true, head: { seq: 3, hash: third.hash } });
+    expect(json()).toEqual({ intact: true, from: 1, head: { seq: 3, hash: third.hash } });
     serve(changed);
     const broken = await muster('audit verify -o json');
     expect(broken.code).toBe(1);
@@ -407,7 +409,8 @@ describe('the audit log', () => {
   it.each([
     ['whole', chain, 0],
     ['in part', [second, third], 0],
-    ['empty', [], 0],
+    ['empty', [], 2],
+    ['with a first record that follows something', [{ ...first, previousHash: third.hash }], 1],
     ['with a change', changed, 1],
     ['with a gap', [first, third], 1],
   ])('is checked from a file: %s', async (_, records, expected) => {
@@ -416,6 +419,33 @@ describe('the audit log', () => {
     writeFileSync(file, (await muster('audit list -o json')).out);
     const { code } = await runMuster(['audit', 'verify', file], {});
     expect(code).toBe(expected);
+  });
+
+  it('is exported whole, however long, and says what part a file holds', async () => {
+    serve(longChain);
+    const file = join(services.folder, 'export.json');
+    expect((await muster(`audit export --out ${file}`)).out).toMatch(/^intact to record 1500, /);
+    expect((await runMuster(['audit', 'verify', file], {})).out).toMatch(/^intact to record 1500, /);
+    const part = join(services.folder, 'part.json');
+    await muster(`audit export --from 1200 --out ${part}`);
+    expect((await runMuster(['audit', 'verify', part], {})).out).toMatch(
+      /^intact from record 1200 to record 1500, /,
+    );
+  });
+
+  it.each<[string, string, readonly AuditRecord[], string, number]>([
+    ['over another file', '--from 1', chain, 'FILE_EXISTS', 2],
+    ['with a change', '--from 1', changed, 'AUDIT_CHAIN_BROKEN', 1],
+    ['from a record that is not there', '--from 9', chain, 'ARGUMENT_INVALID', 2],
+  ])('is not exported %s', async (what, option, records, code, exit) => {
+    serve(records);
+    const file = join(services.folder, `${what.replaceAll(' ', '-')}.json`);
+    if (code === 'FILE_EXISTS') writeFileSync(file, 'kept');
+    const result = await muster(`audit export ${option} --out ${file} -o json`);
+    expect(result.json()).toMatchObject({ error: { code } });
+    expect(result.code).toBe(exit);
+    if (code === 'FILE_EXISTS') expect(readFileSync(file, 'utf8')).toBe('kept');
+    else expect(existsSync(file)).toBe(false);
   });
 
   it.each([['not JSON'], ['[]'], ['{"records":[{"seq":1}]}']])('is no file such as %s', async (content) => {

@@ -14,13 +14,13 @@ import {
   type ServerOptions,
   withServer,
 } from '../command.js';
-import { readText } from '../files.js';
+import { readText, writeNewFile } from '../files.js';
 import { auditLine } from '../render/system.js';
 import { exitCodes, type ExitCode, type Terminal } from '../terminal.js';
 
 const maxPageSize = 1000;
 
-/** The file that `muster audit list -o json` writes. */
+/** The file that `muster audit export` writes, and `muster audit list -o json`. */
 const exportSchema = z.object({
   records: z.array(
     z.object({
@@ -40,6 +40,11 @@ interface ListOptions {
   readonly limit: number;
 }
 
+interface ExportOptions {
+  readonly from: number;
+  readonly out: string;
+}
+
 /** `muster audit ...` */
 export function registerAuditCommands(program: Command, terminal: Terminal): void {
   const group = program.command('audit').description('the hash-chained log of every decision');
@@ -56,12 +61,39 @@ export function registerAuditCommands(program: Command, terminal: Terminal): voi
     .option('--from <number>', 'the first record', countArgument, 1)
     .option('--limit <number>', 'at most so many', countArgument, 100);
 
+  serverCommand<ExportOptions>(
+    group,
+    terminal,
+    'export',
+    'write all records to a new file, checked, for `audit verify` on another machine',
+    async (context) => {
+      const { from, out } = context.options;
+      const records: AuditRecord[] = [];
+      let head: ChainHead | undefined;
+      for await (const page of pages(context, from, Infinity)) {
+        const [first] = page;
+        if (first === undefined) continue;
+        head = advance(page, head ?? before({ seq: Number(first.seq), previousHash: first.previousHash }));
+        records.push(...page);
+      }
+      if (head === undefined)
+        throw refusal('ARGUMENT_INVALID', { message: `There is no record ${from}.`, path: '--from' });
+      writeNewFile(
+        out,
+        `${JSON.stringify({ records: records.map((record) => AuditRecord.toJSON(record)) })}\n`,
+      );
+      return printHead(context, head, from);
+    },
+  )
+    .option('--from <number>', 'the first record', countArgument, 1)
+    .requiredOption('--out <file>', 'the file to make');
+
   serverOptions(
     localCommand<ServerOptions>(
       group,
       terminal,
       'verify [file]',
-      'check the hash chain on this machine: of the server, or of what `list -o json` wrote',
+      'check the hash chain on this machine: of the server, or of what `export` wrote',
       (context, file) => (file === undefined ? verifyServer(context) : verifyFile(context, file)),
     ),
     '15s',
@@ -79,8 +111,10 @@ function verifyServer(context: Context<ServerOptions>): Promise<ExitCode> {
 async function verifyFile(context: Context<unknown>, file: string): Promise<ExitCode> {
   const { records } = validate(parse(file), exportSchema, 'ARGUMENT_INVALID', file);
   const [first] = records;
-  const start = first === undefined ? emptyChain : { seq: first.seq - 1, hash: first.previousHash };
-  return printHead(context, advance(records, start));
+  if (first === undefined) {
+    throw refusal('ARGUMENT_INVALID', { message: `${file} holds no records.`, path: 'records' });
+  }
+  return printHead(context, advance(records, before(first)), first.seq);
 }
 
 /** Checks records that follow a head and returns the next head. Errors: AUDIT_CHAIN_BROKEN. */
@@ -93,8 +127,14 @@ function advance(records: Iterable<ChainedRecord>, after: ChainHead): ChainHead 
   });
 }
 
-function printHead({ print, style }: Context<unknown>, head: ChainHead): ExitCode {
-  print({ intact: true, head }, () => `${style.good('intact')} to record ${head.seq}, hash ${head.hash}\n`);
+/** The head of the chain just before a record. The first record of all follows nothing. */
+function before({ seq, previousHash }: { seq: number; previousHash: string }): ChainHead {
+  return seq === 1 ? emptyChain : { seq: seq - 1, hash: previousHash };
+}
+
+function printHead({ print, style }: Context<unknown>, head: ChainHead, from = 1): ExitCode {
+  const span = from === 1 ? `to record ${head.seq}` : `from record ${from} to record ${head.seq}`;
+  print({ intact: true, from, head }, () => `${style.good('intact')} ${span}, hash ${head.hash}\n`);
   return exitCodes.done;
 }
 

@@ -8,7 +8,8 @@ import { localCommand } from '../command.js';
 import { vendorUrls } from '../evidence/command.js';
 import { exitCodes, type ExitCode, type Terminal } from '../terminal.js';
 import { collectAnswers, readAll, type CollectOptions } from './collect.js';
-import { readBundleFile, writeNewFile } from './files.js';
+import { writeNewFile } from '../files.js';
+import { readBundleFile } from './files.js';
 import { listingJson, listingText } from './render.js';
 
 interface TrustOptions {

@@ -32,6 +32,11 @@ export const coreReasons = {
     summary: 'A file is in the way and is not overwritten.',
     remedy: 'Name another file, or move this one away.',
   },
+  FILE_UNWRITABLE: {
+    status: 'FAILED_PRECONDITION',
+    summary: 'A file cannot be written.',
+    remedy: 'Check that its folder exists and that this user may write there.',
+  },
   PROFILE_INVALID: {
     status: 'INVALID_ARGUMENT',
     summary: 'The profile is not valid.',

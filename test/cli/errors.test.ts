@@ -6,6 +6,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { muster } from '../support/cli.js';
+import { createFederation } from '../support/members.js';
 import { startFakeServices, type FakeServices } from '../support/fake-services.js';
 
 let services: FakeServices;
@@ -57,7 +58,6 @@ describe('a refusal', () => {
       [
         'error: There is no such job.',
         '  JOB_UNKNOWN  job_id',
-        '    There is no such job.',
         '    Check the id with `muster job list`.',
         '',
       ].join('\n'),
@@ -85,9 +85,24 @@ describe('an unreachable server', () => {
     expect(code).toBe(4);
   });
 
-  it('exits 4 when the peer is no server of the trust domain', async () => {
-    const profile = variant('other-domain', (text) => text.replace('test.example', 'other.example'));
-    expect((await getJob(profile)).code).toBe(4);
+  it('is named in words, without those of the transport', async () => {
+    const profile = variant('closed', (text) => text.replace(/127.*/, '127.0.0.1:1'));
+    expect((await getJob(profile)).json()).toMatchObject({
+      error: { message: 'The connection failed: connect ECONNREFUSED 127.0.0.1:1.' },
+    });
+  });
+});
+
+describe('a server that is not the one of the profile', () => {
+  it.each([
+    ['of another trust domain', (text: string) => text.replace('test.example', 'other.example')],
+    ['of another CA', (text: string) => text.replace('bundle.pem', 'other-ca.pem')],
+  ])('exits 5, since waiting mends nothing: %s', async (what, change) => {
+    const { trustBundle } = await (await createFederation('test.example')).client('operator', 'eve');
+    writeFileSync(join(services.folder, 'other-ca.pem'), trustBundle);
+    const { code, json } = await getJob(variant(what.replaceAll(' ', '-'), change));
+    expect(json()).toMatchObject({ error: { code: 'SERVER_IDENTITY_MISMATCH' } });
+    expect(code).toBe(5);
   });
 });
 
@@ -96,6 +111,7 @@ describe('unusable input exits 2', () => {
     ['a missing profile', 'nowhere', undefined, 'FILE_UNREADABLE'],
     ['an unknown key', 'unknown', (text: string) => `${text}colour: red\n`, 'PROFILE_INVALID'],
     ['a bad address', 'address', (text: string) => text.replace(/127.*/, 'host'), 'PROFILE_INVALID'],
+    ['a port that is none', 'port', (text: string) => text.replace(/127.*/, 'h:70000'), 'PROFILE_INVALID'],
     ['a missing file', 'missing', (text: string) => text.replace('key.pem', 'none.pem'), 'FILE_UNREADABLE'],
   ])('%s', async (_, name, change, code) => {
     const profile = change === undefined ? join(services.folder, name) : variant(name, change);
@@ -135,11 +151,40 @@ describe('unusable input exits 2', () => {
   it('as JSON for programs, also for arguments that cannot be parsed', async () => {
     const { code, json } = await muster(['job', 'get', '-o', 'json']);
     expect(code).toBe(2);
-    expect(json()).toMatchObject({ error: { code: 'ARGUMENT_INVALID' } });
+    expect(json()).toMatchObject({
+      error: { code: 'ARGUMENT_INVALID', message: "missing required argument 'id'. See `muster help`." },
+    });
+  });
+
+  it('with a code and what to do, once, for people', async () => {
+    const { err } = await muster(['frobnicate']);
+    expect(err).toBe(
+      [
+        "error: unknown command 'frobnicate'. See `muster help`.",
+        '  ARGUMENT_INVALID',
+        '    Correct the value that the path names.',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('a file that cannot be made', async () => {
+    const file = join(services.folder, 'absent', 'token');
+    const result = await muster(
+      `token create a --profile ${services.profile} --out ${file} -o json`.split(' '),
+    );
+    expect(result.code).toBe(2);
+    expect(result.json()).toMatchObject({ error: { code: 'FILE_UNWRITABLE', path: file } });
   });
 });
 
 describe('the profile', () => {
+  it('may stand before the command', async () => {
+    const { code, json } = await muster(['--profile', '/a/p.yaml', 'job', 'get', 'x', '-o', 'json']);
+    expect(json()).toMatchObject({ error: { code: 'FILE_UNREADABLE', path: '/a/p.yaml' } });
+    expect(code).toBe(2);
+  });
+
   it('is the option, else MUSTER_PROFILE, else the one of the user', async () => {
     services.answer({ getJob: () => ({ job: undefined }) });
     const run = (env: Record<string, string>): ReturnType<typeof muster> =>

@@ -60,22 +60,23 @@ describe('a wrong configuration', () => {
     60_000,
   );
 
-  it.each<[string, object, string]>([
-    ['an unknown key', { colour: 'red' }, 'colour'],
-    ['no attesters', { attesters: undefined }, 'attesters'],
+  it.each<[string, object, string, number]>([
+    ['an unknown key', { colour: 'red' }, 'colour', 2],
+    ['no attesters', { attesters: undefined }, 'attesters', 2],
     [
       'a lifetime of zero',
       { attesters: [{ ...device, token_lifetime: '0s' }] },
       'attesters[0].token_lifetime',
+      2,
     ],
-    ['no trust', { trust: {} }, 'trust'],
-    ['a device that is not there', {}, 'failed to generate CC token'],
+    ['no trust', { trust: {} }, 'trust', 2],
+    ['a device that is not there', {}, 'failed to generate CC token', 1],
   ])(
     'ends the agent: %s',
-    async (name, change, said) => {
+    async (name, change, said, code) => {
       const config = write(`agent-${name.replaceAll(' ', '-')}.yaml`, { ...agent, ...change });
       const end = await runProgram(programs.agent, ['start', '--config', config]);
-      expect(end.code).toBeGreaterThan(0);
+      expect(end).toMatchObject({ code });
       expect(end.output).toContain(said);
     },
     60_000,

@@ -6,6 +6,7 @@ import { parseDuration } from '@muster/shared/config/duration.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
 import { GetStatusResponse, LocalJobServiceClient } from '@muster/shared/gen/muster/agent/v1/local.js';
 import { createLogger, errorFields } from '@muster/shared/logging/logger.js';
+import type { ReasonCode } from '@muster/shared/reasons.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { startAgent } from './agent.js';
 import { loadConfig, loadSocketPath } from './config/config.js';
@@ -14,7 +15,14 @@ import { runCommand } from './jobs/run-command.js';
 import { version } from './version.js';
 
 /** Exit statuses beside 0 and those of `run` (sysexits.h). */
-const exitCodes = { failed: 1, usage: 2, unavailable: 69 } as const;
+const exitCodes = { failed: 1, unusable: 2, unavailable: 69 } as const;
+const unusableInput: ReadonlySet<ReasonCode> = new Set<ReasonCode>([
+  'ARGUMENT_INVALID',
+  'CONFIG_INVALID',
+  'POLICY_INVALID',
+  'FILE_UNREADABLE',
+  'FILE_UNWRITABLE',
+]);
 
 const program = new Command('muster-agent')
   .description('The Muster agent of one site: proves the site, and starts and stops its jobs')
@@ -127,7 +135,8 @@ function tell(error: unknown): number {
     for (const { code, message, remedy } of error.reasons) {
       process.stderr.write(`muster-agent: ${message} ${remedy} [${code}]\n`);
     }
-    return error.code === 'AGENT_UNREACHABLE' ? exitCodes.unavailable : exitCodes.failed;
+    if (error.code === 'AGENT_UNREACHABLE') return exitCodes.unavailable;
+    return unusableInput.has(error.code) ? exitCodes.unusable : exitCodes.failed;
   }
   process.stderr.write(`muster-agent: ${error instanceof Error ? error.message : String(error)}\n`);
   return exitCodes.failed;
@@ -139,5 +148,5 @@ try {
 } catch (error) {
   const { exitCode } = error as { exitCode?: number };
   if (exitCode === undefined) process.exit(tell(error));
-  process.exit(exitCode === 0 ? 0 : exitCodes.usage);
+  process.exit(exitCode === 0 ? 0 : exitCodes.unusable);
 }

@@ -45,7 +45,7 @@ export function localCommand<O>(
     .addOption(outputOption())
     .action(async (...received: unknown[]) => {
       const command = received.at(-1) as Command;
-      const options = command.opts<O & CommonOptions>();
+      const options = command.optsWithGlobals<O & CommonOptions>();
       const json = options.output === 'json';
       const print = (value: unknown, text: () => string): void =>
         terminal.out(json ? `${JSON.stringify(value)}\n` : text());
@@ -76,13 +76,17 @@ export function serverCommand<O>(
 /** Adds the options that {@link withServer} reads. */
 export function serverOptions(command: Command, timeout: string): Command {
   return command
-    .option('--profile <file>', 'the server and the credential to use (MUSTER_PROFILE)')
-    .option(
-      '--timeout <duration>',
-      'how long to wait for an answer',
-      durationArgument,
-      parseDuration(timeout),
+    .addOption(profileOption())
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait for an answer')
+        .argParser(durationArgument)
+        .default(parseDuration(timeout), timeout),
     );
+}
+
+/** The profile, which may stand before the command as well. */
+export function profileOption(): Option {
+  return new Option('--profile <file>', 'the server and the credential to use (MUSTER_PROFILE)');
 }
 
 /** Connects to the server of the profile for as long as `run` takes. */

@@ -4,13 +4,16 @@ import {
   clientCredentials,
   type ClientIdentity,
 } from '@muster/shared/grpc/credentials.js';
-import { refusal } from '@muster/shared/errors.js';
+import { type MusterError, refusal } from '@muster/shared/errors.js';
 import { fromServiceError } from '@muster/shared/grpc/status.js';
 import type { Profile } from './profile.js';
 
 /** One connection to the server, for any of its services. */
 export interface Connection {
-  /** Calls a unary method. Errors: what the server answers; SERVER_UNREACHABLE when it does not within the deadline. */
+  /**
+   * Calls a unary method. Errors: what the server answers; SERVER_UNREACHABLE when it does not within the deadline;
+   * SERVER_IDENTITY_MISMATCH when it is not the server of the profile.
+   */
   call<Q, A>(method: MethodDefinition<Q, A>, request: Q, timeoutMs: number): Promise<A>;
   /** Reads a server stream until the server ends it; the deadline is for the first contact. Errors: as `call`. */
   watch<Q, A>(method: MethodDefinition<Q, A>, request: Q, timeoutMs: number): AsyncIterable<A>;
@@ -23,7 +26,7 @@ const keepalive = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms
 /** Connects to a profile's server on the first call. Errors: PROFILE_INVALID when the files hold no identity. */
 export function connect({ server, identity }: Profile): Connection {
   const client = createClient(server, identity);
-  const failed = (error: unknown): Error => fromServiceError(error as ServiceError);
+  const failed = (error: unknown): Error => untrusted(fromServiceError(error as ServiceError), server);
   return {
     call: (method, request, timeoutMs) =>
       new Promise((resolve, reject) => {
@@ -68,6 +71,16 @@ export function connect({ server, identity }: Profile): Connection {
     },
     close: () => client.close(),
   };
+}
+
+/** TLS's words for a peer that this side does not accept; those for the peer not accepting this side are alerts. */
+const untrustedPeer = /(certificate|the peer is not a server)(?!.*alert)/i;
+
+/** Tells a server that is not the profile's from one that nobody reaches: waiting does not mend the former. */
+function untrusted(error: MusterError, server: string): MusterError {
+  if (error.code !== 'SERVER_UNREACHABLE' || !untrustedPeer.test(error.message)) return error;
+  const message = `${server} is not proven to be the server of this profile. ${error.message}`;
+  return refusal('SERVER_IDENTITY_MISMATCH', { message, path: 'bundle' }, error);
 }
 
 function createClient(server: string, identity: ClientIdentity): Client {

@@ -9,8 +9,14 @@ const notAllowed = new Set<ReasonCode>([
   'PERMISSION_DENIED',
   'CERTIFICATE_REVOKED',
   'CERTIFICATE_EXPIRED',
+  'SERVER_IDENTITY_MISMATCH',
 ]);
-const unusable = new Set<ReasonCode>(['FILE_UNREADABLE', 'FILE_EXISTS', 'KEY_FILE_EXPOSED']);
+const unusable = new Set<ReasonCode>([
+  'FILE_UNREADABLE',
+  'FILE_UNWRITABLE',
+  'FILE_EXISTS',
+  'KEY_FILE_EXPOSED',
+]);
 
 /** The exit status for an error's primary reason. */
 export function exitCodeFor(code: ReasonCode): ExitCode {
@@ -25,7 +31,7 @@ export function reportError(terminal: Terminal, json: boolean, error: unknown): 
   const { reasons, message } = asMusterError(error);
   const [first] = reasons;
   if (json) terminal.out(`${JSON.stringify({ error: { ...first, reasons } })}\n`);
-  else terminal.err(`${plain(`error: ${message}`)}\n${reasonLines(reasons, styles(false))}`);
+  else terminal.err(`${plain(`error: ${message}`)}\n${reasonLines(reasons, styles(false), message)}`);
   return exitCodeFor(first.code);
 }
 

@@ -9,7 +9,10 @@ import * as z from 'zod';
 import { readText } from './files.js';
 
 const profileSchema = z.strictObject({
-  server: z.string().regex(/^[^\s/]+:\d{1,5}$/, 'expected host:port'),
+  server: z.string().refine((text) => {
+    const [, port] = /^[^\s/]+:(\d{1,5})$/.exec(text) ?? [];
+    return port !== undefined && Number(port) <= 65_535;
+  }, 'expected host:port, such as muster.example:8443'),
   trust_domain: z.string().refine(isTrustDomain, 'expected a trust domain, such as federation.example'),
   certificate: z.string().min(1),
   key: z.string().min(1),

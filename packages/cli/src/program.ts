@@ -9,6 +9,7 @@ import { registerPolicyCommands } from './policy/command.js';
 import { registerReasonsCommand } from './commands/reasons.js';
 import { registerSystemCommands } from './commands/system.js';
 import { registerTokenCommands } from './commands/token.js';
+import { profileOption } from './command.js';
 import { registerEndorsementCommands } from './endorsements/command.js';
 import { reportError } from './errors.js';
 import { registerEvidenceCommands } from './evidence/command.js';
@@ -22,8 +23,10 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return;
-    if (wantsJson(args)) reportError(terminal, true, refusal('ARGUMENT_INVALID', { message: error.message }));
-    terminal.exit(exitCodes.unusable);
+    // A group without a command has shown its help, and that is all there is to say.
+    if (error.code === 'commander.help') return terminal.exit(exitCodes.unusable);
+    const message = `${error.message.replace(/^error: /, '').replace(/\.$/, '')}. See \`muster help\`.`;
+    terminal.exit(reportError(terminal, wantsJson(args), refusal('ARGUMENT_INVALID', { message })));
   }
 }
 
@@ -31,7 +34,14 @@ function createProgram(terminal: Terminal): Command {
   const program = new Command('muster')
     .description('Sites prove themselves, or they do not take part. For operators and auditors.')
     .version(version)
-    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) })
+    .addOption(profileOption())
+    .enablePositionalOptions()
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      writeErr: (text) => terminal.err(text),
+      // run() reports it, with its code.
+      outputError: () => undefined,
+    })
     .exitOverride();
   registerParticipantCommands(program, terminal);
   registerTokenCommands(program, terminal);

@@ -19,6 +19,8 @@ const unusableInput: ReadonlySet<string> = new Set([
   'CONFIG_INVALID',
   'POLICY_INVALID',
   'FILE_UNREADABLE',
+  'FILE_UNWRITABLE',
+  'FILE_EXISTS',
   'PARTICIPANT_NAME_INVALID',
 ]);
 

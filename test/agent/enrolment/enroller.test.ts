@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TokenMaker, type TokenSource } from '@muster/agent/attestation/token-maker.js';
 import { Enroller, type EnrollerOptions } from '@muster/agent/enrolment/enroller.js';
@@ -271,6 +271,13 @@ describe('enrolment', () => {
     await expect(enrolled).rejects.toThrow(refused('SHUTTING_DOWN'));
     expect(stranger.calls).toEqual([]);
     stranger.stop();
+  });
+
+  it('uses up no join token when it could not keep the next one', async () => {
+    rmSync(join(directory.path, 'state'), { recursive: true, force: true });
+    writeFileSync(join(directory.path, 'state'), 'a file in the way');
+    await expect(enrol()).rejects.toThrow(refused('FILE_UNWRITABLE', 'state_directory'));
+    expect(server.calls).toEqual([]);
   });
 
   it('says when there is no join token', async () => {

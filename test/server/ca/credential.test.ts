@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { loadProfile } from '@muster/cli/profile.js';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { issueCredential } from '@muster/server/ca/credential.js';
+import { listCredentials } from '@muster/server/ca/revocation.js';
 import { loadConfig, type ServerConfig } from '@muster/server/config/config.js';
 import { certificateAuthentication } from '@muster/server/middleware/caller.js';
 import { listAuditRecords } from '@muster/server/store/audit.js';
@@ -70,6 +71,14 @@ describe('a credential', () => {
     const key = readFileSync(join(directory, 'olga', 'key.pem'), 'utf8');
     await expect(issue('oleg')).rejects.toMatchObject({ code: 'FILE_EXISTS' });
     expect(readFileSync(join(directory, 'olga', 'key.pem'), 'utf8')).toBe(key);
+  });
+
+  it('is not issued where its files cannot be written', async () => {
+    writeFileSync(join(directory, 'olga'), 'a file in the way');
+    await expect(issue()).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
+    const store = await openSqliteStore(config.data_directory);
+    expect(await listCredentials(store, clock)).toEqual([]);
+    await store.close();
   });
 
   it('is refused for a name that is none', async () => {

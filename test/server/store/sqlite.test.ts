@@ -145,7 +145,7 @@ describe('a damaged or unusable data directory is refused and left as it was', (
   it('when it cannot be made', async () => {
     writeFileSync(join(directory, 'file'), '');
     await expect(openSqliteStore(join(directory, 'file', 'data'))).rejects.toMatchObject({
-      code: 'STORE_UNAVAILABLE',
+      code: 'FILE_UNWRITABLE',
     });
   });
 

@@ -56,6 +56,16 @@ describe('configuration files', () => {
     expect(pathsOf(() => loadYaml(file, schema, 'CONFIG_INVALID'))).toEqual([`FILE_UNREADABLE ${file}`]);
   });
 
+  it.each([
+    ['1', 'expected a mapping, found a number'],
+    ['attesters: []', 'name: this is required'],
+    ['name: 7', 'name: expected a text, found a number'],
+    ['name: ', 'name: expected a text, found nothing'],
+    ['name: a\nattesters: x', 'attesters: expected a list, found a text'],
+  ])('words what is wrong for people: %j', (text, said) => {
+    expect(() => parse(text)).toThrow(said);
+  });
+
   it('reads a file', () => {
     const file = join(directory, 'present.yaml');
     writeFileSync(file, 'name: b\n');

@@ -1,15 +1,7 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusal } from '@muster/shared/errors.js';
+import { requireWritableFolder } from '@muster/shared/files.js';
 
 /** The secret that says who may enrol. */
 export interface JoinSecret {
@@ -30,8 +22,12 @@ export class JoinSecrets {
     this.#joinTokenFile = joinTokenFile;
   }
 
-  /** The secrets worth trying, in this order. Errors: FILE_UNREADABLE when there is none. */
+  /**
+   * The secrets worth trying, in this order. Errors: FILE_UNREADABLE when there is none; FILE_UNWRITABLE when the next one
+   * could not be kept, so that no join token is used up in vain.
+   */
   read(): readonly [JoinSecret, ...JoinSecret[]] {
+    requireWritableFolder(this.#directory, 'state_directory');
     const rejoin = readSecret(this.#rejoinFile);
     const join = readSecret(this.#joinTokenFile);
     const [first, ...rest] = [
@@ -45,7 +41,7 @@ export class JoinSecrets {
 
   /** Replaces the rejoin token: at every moment the file holds the old one or the new one. */
   store(token: string): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    requireWritableFolder(this.#directory, 'state_directory');
     const temporary = `${this.#rejoinFile}.new`;
     rmSync(temporary, { force: true });
     const file = openSync(temporary, 'wx', 0o600);

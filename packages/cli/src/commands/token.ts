@@ -3,6 +3,7 @@ import {
   CreateJoinTokenResponse,
   ParticipantServiceService as service,
 } from '@muster/shared/gen/muster/v1/participant.js';
+import { fileProblem } from '@muster/shared/files.js';
 import type { Command } from 'commander';
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { durationArgument, serverCommand } from '../command.js';
@@ -67,16 +68,16 @@ interface SecretFile {
   discard(): void;
 }
 
-/** Makes a new file for its owner only, before the secret exists. Errors: FILE_EXISTS, FILE_UNREADABLE. */
+/** Makes a new file for its owner only, before the secret exists. Errors: FILE_EXISTS, FILE_UNWRITABLE. */
 function createSecretFile(file: string): SecretFile {
   let descriptor: number;
   try {
     descriptor = openSync(file, 'wx', 0o600);
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    const problem = exists ? 'exists already' : 'cannot be written';
+    const problem = exists ? 'exists already' : `cannot be written: ${fileProblem(cause)}`;
     throw refusal(
-      exists ? 'FILE_EXISTS' : 'FILE_UNREADABLE',
+      exists ? 'FILE_EXISTS' : 'FILE_UNWRITABLE',
       { message: `${file} ${problem}.`, path: file },
       cause,
     );

@@ -1,5 +1,6 @@
 import { loadYaml, validate } from '@muster/shared/config/load.js';
 import { refusal } from '@muster/shared/errors.js';
+import { fileProblem } from '@muster/shared/files.js';
 import type { AppraisalInput, EvidenceVerifier } from '@muster/shared/evidence/appraisal.js';
 import { gpuNonceLength } from '@muster/shared/evidence/x-nv-gpu/nonce.js';
 import { verifierOf, verifiers } from '@muster/shared/evidence/verifiers.js';
@@ -28,7 +29,11 @@ export function readBytes(file: string): Uint8Array {
   try {
     if (statSync(file).size <= maxFileBytes) return Uint8Array.from(readFileSync(file));
   } catch (cause) {
-    throw refusal('FILE_UNREADABLE', { message: `${file} cannot be read.`, path: file }, cause);
+    throw refusal(
+      'FILE_UNREADABLE',
+      { message: `${file} cannot be read: ${fileProblem(cause)}.`, path: file },
+      cause,
+    );
   }
   throw refusal('ARGUMENT_INVALID', {
     message: `${file} is larger than ${maxFileBytes} bytes.`,

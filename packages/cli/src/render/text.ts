@@ -53,17 +53,18 @@ export function pairs(entries: readonly (readonly [string, string])[], style: St
   return present.map(([name, value]) => `${style.faint(name.padEnd(longest))}  ${value}\n`).join('');
 }
 
-/** What reasons say, two or more lines each: the code and what it is about, the finding, the remedy. */
+/** What reasons say: the code and what it is about, the finding unless it is what was just `said`, the remedy. */
 export function reasonLines(
   reasons: readonly (Partial<Reason> & Pick<Reason, 'code' | 'message' | 'remedy'>)[],
   style: Styles,
+  said = '',
 ): string {
   return reasons
     .flatMap(({ code, message, remedy, participant, namespace, path }) => {
       const about = [participant, namespace, path].filter((part) => part !== undefined && part !== '');
       return [
         `  ${style.strong(plain(code))}${about.length === 0 ? '' : `  ${plain(about.join(' · '))}`}`,
-        `    ${plain(message)}`,
+        ...(message === said ? [] : [`    ${plain(message)}`]),
         `    ${style.faint(plain(remedy))}`,
       ];
     })

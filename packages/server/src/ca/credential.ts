@@ -1,9 +1,10 @@
 import { createPublicKey } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Clock } from '@muster/shared/clock.js';
 import { refusal } from '@muster/shared/errors.js';
+import { requireWritableFolder } from '@muster/shared/files.js';
 import { publicKeyDer, toPem } from '@muster/shared/pki/certificate.js';
 import { formatSpiffeId, requireName, type Role } from '@muster/shared/spiffe.js';
 import { stringify } from 'yaml';
@@ -34,7 +35,7 @@ const names = {
 
 /**
  * Issues a credential on the server's host, whether the server runs or not: key.pem, certificate.pem, bundle.pem and
- * profile.yaml, which is what `muster --profile` takes. Errors: PARTICIPANT_NAME_INVALID, FILE_EXISTS, STORE_*.
+ * profile.yaml, which is what `muster --profile` takes. Errors: PARTICIPANT_NAME_INVALID, FILE_EXISTS, FILE_UNWRITABLE, STORE_*.
  */
 export async function issueCredential(
   config: ServerConfig,
@@ -45,6 +46,7 @@ export async function issueCredential(
   const path = (file: string): string => join(resolve(out), file);
   const taken = Object.values(names).map(path).find(existsSync);
   if (taken !== undefined) throw refusal('FILE_EXISTS', { message: `${taken} exists already.`, path: taken });
+  requireWritableFolder(resolve(out), '--out');
 
   const store = await openSqliteStore(config.data_directory, 'administration');
   try {
@@ -62,7 +64,6 @@ export async function issueCredential(
       });
       return ca.issue(tx, { role, name }, publicKey, lifetimeMs);
     });
-    mkdirSync(out, { recursive: true, mode: 0o700 });
     writeFileSync(path(names.key), keyPem(key), { mode: 0o600, flag: 'wx' });
     writeFileSync(path(names.certificate), toPem(chain), { flag: 'wx' });
     writeFileSync(path(names.bundle), ca.bundlePem, { flag: 'wx' });

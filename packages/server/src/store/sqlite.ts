@@ -1,8 +1,9 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { Kysely, Migrator, sql } from 'kysely';
 import { refusal } from '@muster/shared/errors.js';
+import { requireWritableFolder } from '@muster/shared/files.js';
 import { Pace } from '@muster/shared/pace.js';
 import { runEffects } from './after-commit.js';
 import { LibsqlDialect } from './dialect.js';
@@ -22,18 +23,18 @@ const busyTimeoutMs = 2000;
 /**
  * Opens the store of a data directory, which is made if need be, and brings its schema up to date. As `server` it holds
  * the directory's lock until it is closed or the process ends; as `administration` it works beside a server.
- * Errors: STORE_CORRUPT, STORE_FULL, STORE_NEWER_SCHEMA, STORE_UNAVAILABLE; nothing is overwritten.
+ * Errors: FILE_UNWRITABLE, STORE_CORRUPT, STORE_FULL, STORE_NEWER_SCHEMA, STORE_UNAVAILABLE; nothing is overwritten.
  */
 export async function openSqliteStore(
   dataDirectory: string,
   purpose: 'server' | 'administration' = 'server',
 ): Promise<Store> {
+  requireWritableFolder(dataDirectory, 'data_directory');
   const opened: { close(): unknown }[] = [];
   const closeAll = async (): Promise<void> => {
     for (const each of opened.toReversed()) await each.close();
   };
   try {
-    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
     if (purpose === 'server') opened.push(lock(dataDirectory));
     const file = join(dataDirectory, databaseFile);
     const database = open(file);

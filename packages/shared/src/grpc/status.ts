@@ -41,9 +41,18 @@ export function fromServiceError(error: ServiceError): MusterError {
   if (first !== undefined) return new MusterError([first, ...rest], options);
   const unreachable = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED].includes(error.code);
   return new MusterError(
-    [reason(unreachable ? 'SERVER_UNREACHABLE' : 'INTERNAL', { message: error.details })],
+    [reason(unreachable ? 'SERVER_UNREACHABLE' : 'INTERNAL', { message: transportProblem(error.details) })],
     options,
   );
+}
+
+/** What went wrong on the way, without what grpc-js puts around the error of the socket or of TLS. */
+function transportProblem(details: string): string {
+  const [, problem] =
+    /Last error: (?:\w*Error: )?(.*?)(?: \([^)]*\))?\. Resolution note:/s.exec(details) ?? [];
+  return problem === undefined
+    ? details
+    : `The connection failed: ${problem.replaceAll(/\s+/g, ' ').trim()}.`;
 }
 
 function toErrorInfo({ code, message, remedy, participant, namespace, path }: Reason): ErrorInfo {

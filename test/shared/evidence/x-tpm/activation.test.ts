@@ -200,26 +200,43 @@ describe("the federation's word", () => {
       dates,
     );
     expect(verdict(appraise({ ak: own }))).toBe('affirming');
-    const unknown = await alterAk(own, issuer.key);
-    expect(verdict(appraise({ ak: unknown }))).toBe(refused('TPM_AK_CERTIFICATE_CONSTRAINTS'));
+    const altered = async (change: Parameters<typeof alterAk>[2]): Promise<string> =>
+      verdict(appraise({ ak: await alterAk(own, issuer.key, change) }));
+    expect(await altered({})).toBe('affirming');
+    expect(await altered({ more: [critical] })).toBe(refused('TPM_AK_CERTIFICATE_CONSTRAINTS'));
+    const ofCa = [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+    ];
+    expect(await altered({ more: ofCa })).toBe(refused('TPM_AK_CERTIFICATE_CONSTRAINTS'));
+    const purpose = new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]);
+    expect(await altered({ more: [purpose] })).toBe(refused('TPM_AK_UNPROVEN'));
+    expect(await altered({ subject: 'CN=site-1' })).toBe(refused('TPM_AK_UNPROVEN'));
   });
 });
 
-/** The certificate of an attestation key with a critical extension more, signed by the same CA. */
-async function alterAk(der: Uint8Array, caKey: KeyObject): Promise<Uint8Array> {
+/** The certificate of an attestation key with other extensions or another subject, signed by the same CA. */
+async function alterAk(
+  der: Uint8Array,
+  caKey: KeyObject,
+  { more = [], subject }: { readonly more?: readonly x509.Extension[]; readonly subject?: string },
+): Promise<Uint8Array> {
   const original = new x509.X509Certificate(Uint8Array.from(der));
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const pkcs8 = caKey.export({ format: 'der', type: 'pkcs8' });
   const altered = await x509.X509CertificateGenerator.create({
     serialNumber: original.serialNumber,
-    subject: original.subjectName.toJSON(),
+    subject: subject ?? original.subjectName.toJSON(),
     issuer: original.issuerName.toJSON(),
     notBefore: original.notBefore,
     notAfter: original.notAfter,
     publicKey: original.publicKey,
     signingKey: await crypto.subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']),
     signingAlgorithm: algorithm,
-    extensions: [...original.extensions, critical],
+    extensions: [
+      ...original.extensions.filter(({ type }) => !more.some((other) => other.type === type)),
+      ...more,
+    ],
   });
   return new Uint8Array(altered.rawData);
 }

@@ -50,6 +50,19 @@ describe('genuine quotes', () => {
       },
     ],
     ['no values, where the policy has none', { pcrs: null }],
+    ['an unsafe clock, where the policy does not ask', { fields: { safe: 0 } }],
+    ['a safe clock, where the policy asks', { policy: { require_safe_clock: true } }],
+    [
+      'a SHA-1 bank of which no PCR is quoted',
+      {
+        fields: {
+          selection: [
+            { bank: 'sha1', indexes: [] },
+            { bank: 'sha256', indexes: allPcrs },
+          ],
+        },
+      },
+    ],
   ];
 
   it.each(genuine)('%s: affirmed', (_, options) => {
@@ -130,6 +143,15 @@ describe('refused quotes', () => {
       'TPM_QUOTE_SIGNATURE',
       { key: ecKey, akPublic: tpmPublic(rsaKey) },
     ],
+    ['an RSA signature under an ECC key', 'TPM_QUOTE_SIGNATURE', { key: rsaKey, akPublic: tpmPublic(ecKey) }],
+    ...[4, 38].map((at): [string, string, TpmCaseOptions] => [
+      `an ECDSA signature with a number that is too long, at ${at}`,
+      'TPM_QUOTE_SIGNATURE',
+      {
+        key: ecKey,
+        signature: (s) => Buffer.concat([s.subarray(0, at), be(33, 2), be(0, 1), s.subarray(at + 2)]),
+      },
+    ]),
     ['SHA-1', 'TPM_AK_WEAK', { signing: { hash: 'sha1' } }],
     ['RSA of 1024 bits', 'TPM_AK_WEAK', { key: weakRsa }],
     ['P-521', 'TPM_AK_WEAK', { key: p521, akPublic: p521.publicKey.export({ format: 'der', type: 'spki' }) }],
@@ -241,6 +263,12 @@ describe('refused quotes', () => {
     );
     expect(appraisal.trustworthiness).toEqual({ 'instance-identity': 96, executables: 96 });
     expect(appraisal.claims).toMatchObject({ quote_signature: 'holds', ak_proven: false });
+  });
+
+  it('says that the instance is not known where the key or the nonce is wrong', () => {
+    for (const options of [{ pinned: [] }, { fields: { nonce: new Uint8Array(32) } }]) {
+      expect(appraiseTpm(options).trustworthiness).toEqual({ 'instance-identity': 96, executables: 0 });
+    }
   });
 
   it('believes nothing of a quote whose signature does not hold', () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { VerdictOutcome } from '@muster/shared/gen/muster/v1/agent.js';
 import { toReasonMessage } from '@muster/shared/grpc/reasons.js';
+import type { Resolution } from '@muster/shared/endorsements/resolve.js';
 import { reason } from '@muster/shared/reasons.js';
 import {
   challengeTimeoutMs,
@@ -316,6 +317,46 @@ describe('the verification of sites', () => {
     await answerChallenge(federation, outbox, site);
     await verified;
     expect(federation.registry.standing('site-1').admissible).toBe(true);
+  });
+
+  it('verifies again with fresh revocation lists, and takes nothing back while there are none', async () => {
+    let answer: Resolution = {
+      endorsements: { certificates: [], crls: [Buffer.from('none revoked')] },
+      deferred: [],
+    };
+    federation = await createFederation({
+      outbox,
+      endorsements: { resolve: async () => answer, doubt: () => undefined },
+    });
+    const { verifier } = federation;
+    verifier.endorsementQueries = (_evidence, { crls }) =>
+      crls.length > 0 ? [] : [{ vendor: 'amd', kind: 'crl', path: 'vcek/v1/Milan/crl' }];
+    const appraise = verifier.appraise.bind(verifier);
+    verifier.appraise = (input) => {
+      const [crl] = input.endorsements.crls;
+      const status = crl === undefined ? 'none' : 'contraindicated';
+      const isFit = crl !== undefined && Buffer.from(crl).toString() === 'none revoked';
+      return isFit
+        ? appraise(input)
+        : { ...appraise(input), status, reasons: [reason('SNP_CERTIFICATE_REVOKED')] };
+    };
+    site = await federation.enroll('site-1');
+    await federation.verification.start();
+    connect('site-1');
+    await prove();
+    const isAdmissible = (): boolean => federation.registry.standing('site-1').admissible;
+    const verify = (): void => void federation.verification.verify(['site-1'], 60_000);
+    expect(isAdmissible()).toBe(true);
+
+    answer = { endorsements: { certificates: [], crls: [] }, deferred: [reason('ATTESTATION_DEFERRED')] };
+    const asked = outbox.challenges('site-1');
+    verify();
+    await until(() => outbox.challenges('site-1') > asked);
+    expect(isAdmissible()).toBe(true);
+    answer = { endorsements: { certificates: [], crls: [Buffer.from('the key is revoked')] }, deferred: [] };
+    verify();
+    await until(() => !isAdmissible());
+    expect(federation.failures).toMatchObject([{ kind: 'evidence_rejected' }]);
   });
 
   it('stops waiting at the deadline', async () => {

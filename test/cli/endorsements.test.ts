@@ -192,6 +192,11 @@ describe('endorsements for a machine without a network', () => {
     expect([code, err]).toEqual([2, expect.stringContaining(message)]);
   });
 
+  it('are not checked against a root that is named by its file', async () => {
+    const { code, err } = await run(['endorsements', 'list', folder, '--simulated-root', 'ark.pem']);
+    expect([code, err]).toEqual([2, expect.stringContaining('SHA-256')]);
+  });
+
   it('are not imported from something else', async () => {
     expect((await imported()).code).toBe(2);
     writeFileSync(bundle, 'something else');

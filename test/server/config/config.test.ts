@@ -110,6 +110,11 @@ describe('a configuration is refused, with the path,', () => {
       { simulated_roots: [{ namespace: 'x-snp', certificate: 'policy.yaml' }] },
       'simulated_roots[0].certificate',
     ],
+    [
+      'a simulated root that is not there',
+      { simulated_roots: [{ namespace: 'x-snp', certificate: 'none.pem' }] },
+      'simulated_roots[0].certificate',
+    ],
     ['a URL of another scheme', { endorsements: { amd_url: 'ftp://a' } }, 'endorsements.amd_url'],
     ['an unknown log level', { log: { level: 'loud' } }, 'log.level'],
   ];

@@ -5,6 +5,7 @@ import { offlineDirectory } from '@muster/shared/endorsements/offline-directory.
 import { endorsementSource, queryKey, resolveFor } from '@muster/shared/endorsements/resolve.js';
 import { vendorServices, type VendorUrls } from '@muster/shared/endorsements/vendor-services.js';
 import { MusterError, refusal } from '@muster/shared/errors.js';
+import { fileProblem } from '@muster/shared/files.js';
 import { readBytes, readCertificates, requireVerifier } from '../evidence/input.js';
 import type { Clock } from '@muster/shared/clock.js';
 
@@ -50,7 +51,11 @@ export async function readAll(directory: string): Promise<readonly Answer[]> {
   try {
     return await readDirectory(directory);
   } catch (cause) {
-    throw refusal('FILE_UNREADABLE', { message: `${directory} cannot be read.`, path: directory }, cause);
+    throw refusal(
+      'FILE_UNREADABLE',
+      { message: `${directory} cannot be read: ${fileProblem(cause)}.`, path: directory },
+      cause,
+    );
   }
 }
 

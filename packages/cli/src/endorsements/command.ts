@@ -8,6 +8,7 @@ import { localCommand } from '../command.js';
 import { vendorUrls } from '../evidence/command.js';
 import { exitCodes, type ExitCode, type Terminal } from '../terminal.js';
 import { collectAnswers, readAll, type CollectOptions } from './collect.js';
+import { parseFingerprint } from '../evidence/verify.js';
 import { writeNewFile } from '../files.js';
 import { readBundleFile } from './files.js';
 import { listingJson, listingText } from './render.js';
@@ -96,7 +97,7 @@ function check(
   { simulatedRoot = [] }: TrustOptions,
   { clock }: Terminal,
 ): readonly CheckedAnswer[] {
-  const simulatedRoots = simulatedRoot.map((fingerprint) => fingerprint.toLowerCase());
+  const simulatedRoots = simulatedRoot.map(parseFingerprint);
   return checkAnswers(answers, { at: clock.now(), simulatedRoots });
 }
 

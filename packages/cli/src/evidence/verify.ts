@@ -132,7 +132,8 @@ function isOfTheDay(kind: EndorsementQuery['kind']): boolean {
   return kind !== 'certificates' && kind !== 'nvidia-rim';
 }
 
-function parseFingerprint(text: string): string {
+/** Reads a value of `--simulated-root`. Errors: ARGUMENT_INVALID. */
+export function parseFingerprint(text: string): string {
   if (/^[0-9a-fA-F]{64}$/.test(text)) return text.toLowerCase();
   throw refusal('ARGUMENT_INVALID', {
     message: "--simulated-root: expected the SHA-256 of the root's public key in hex.",

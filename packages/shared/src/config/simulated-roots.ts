@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { refusal } from '../errors.js';
 import type { SimulatedRoot } from '../evidence/appraisal.js';
 import { verifierOf } from '../evidence/verifiers.js';
+import { fileProblem } from '../files.js';
 import { publicKeyDer } from '../pki/certificate.js';
 
 /** The part `simulated_roots` of a configuration: the root certificates of simulated devices, PEM or DER files. */
@@ -25,12 +26,20 @@ export function loadSimulatedRoots(
 ): readonly SimulatedRoot[] {
   return roots.map(({ namespace, certificate }, index) => {
     const where = `simulated_roots[${index}].certificate`;
+    const file = path(certificate);
+    let content: Buffer;
     try {
-      const { publicKey } = new X509Certificate(readFileSync(path(certificate)));
+      content = readFileSync(file);
+    } catch (cause) {
+      const message = `${where}: ${file} cannot be read: ${fileProblem(cause)}.`;
+      throw refusal('CONFIG_INVALID', { message, path: where }, cause);
+    }
+    try {
+      const { publicKey } = new X509Certificate(content);
       const fingerprint = createHash('sha256').update(publicKeyDer(publicKey)).digest('hex');
       return { namespace, fingerprint };
     } catch (cause) {
-      const message = `${where}: ${path(certificate)} holds no certificate.`;
+      const message = `${where}: ${file} holds no certificate.`;
       throw refusal('CONFIG_INVALID', { message, path: where }, cause);
     }
   });

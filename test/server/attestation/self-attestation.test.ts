@@ -42,6 +42,14 @@ describe("the server's own attestation", () => {
     expect(failures).toMatchObject([{ kind: 'server_unproven', participant: 'muster' }]);
   });
 
+  it('does not start on an old proof while its attester fails', async () => {
+    const before = await createFederation();
+    await before.verification.start();
+    const { verification, attester } = await createFederation({ before });
+    attester.failure = generationFailed('x-a', 'the device is gone.');
+    await expect(verification.start()).rejects.toMatchObject({ code: 'ATTESTATION_GENERATION_FAILED' });
+  });
+
   it('does not start when the policy does not list the server', async () => {
     const policy = testPolicy({ servers: [{ name: 'other', require: ['x-a'] }] });
     const { verification } = await createFederation({ policy });

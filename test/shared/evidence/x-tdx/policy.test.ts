@@ -153,6 +153,12 @@ describe('a field of the policy', () => {
     expect(verdict(soft)).toBe(`warning ${code}`);
   });
 
+  it('lets a TD be that has SEPT_VE_DISABLE where the policy requires it', () => {
+    const tdAttributes = 1n << 28n;
+    const policy = { require_sept_ve_disable: true };
+    expect(verdict(appraiseTdx({ ...report({ tdAttributes }), policy }))).toBe('affirming');
+  });
+
   it('about a service TD refuses reports that have none', () => {
     expect(verdict(appraiseTdx({ policy: { mrservicetd: [hex(0)] } }))).toBe(
       'contraindicated TDX_MRSERVICETD',

@@ -60,6 +60,16 @@ describe('a wrong configuration', () => {
     60_000,
   );
 
+  it.each([
+    ['server', programs.server],
+    ['agent', programs.agent],
+  ])('gives wrong arguments a code, and says where help is: %s', async (name, program) => {
+    const end = await runProgram(program, ['frobnicate']);
+    expect(end).toMatchObject({ code: 2 });
+    expect(end.output).toContain('ARGUMENT_INVALID');
+    expect(end.output).toContain(`See \`muster-${name} help\`.`);
+  });
+
   it.each<[string, object, string, number]>([
     ['an unknown key', { colour: 'red' }, 'colour', 2],
     ['no attesters', { attesters: undefined }, 'attesters', 2],

@@ -28,6 +28,12 @@ const program = new Command('muster-agent')
   .description('The Muster agent of one site: proves the site, and starts and stops its jobs')
   .version(version)
   .enablePositionalOptions()
+  .configureOutput({
+    outputError: (text, write) =>
+      write(
+        text.replace(/^error: (.*?)\.?\n/, 'muster-agent: $1. See `muster-agent help`. [ARGUMENT_INVALID]\n'),
+      ),
+  })
   .exitOverride();
 
 program

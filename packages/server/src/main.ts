@@ -27,6 +27,10 @@ const unusableInput: ReadonlySet<string> = new Set([
 const program = new Command('muster-server')
   .description('The Muster server: verifies participants, admits jobs and takes permission back')
   .version(version)
+  .configureOutput({
+    outputError: (text, write) =>
+      write(text.replace(/^error: (.*?)\.?\n/, 'error: ARGUMENT_INVALID: $1. See `muster-server help`.\n')),
+  })
   .exitOverride();
 
 program

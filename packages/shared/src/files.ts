@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, opendirSync } from 'node:fs';
 import { refusal } from './errors.js';
 
 /** What the operating system's codes mean (errno(3)). */
@@ -30,5 +30,18 @@ export function requireWritableFolder(folder: string, path: string): void {
   } catch (cause) {
     const message = `${path}: ${folder} cannot be written: ${fileProblem(cause)}.`;
     throw refusal('FILE_UNWRITABLE', { message, path }, cause);
+  }
+}
+
+/**
+ * Checks that a folder is there and can be read, so that a mistyped name is not taken for a folder without files. `path`
+ * is as in {@link requireWritableFolder}. Errors: FILE_UNREADABLE.
+ */
+export function requireFolder(folder: string, path: string): void {
+  try {
+    opendirSync(folder).closeSync();
+  } catch (cause) {
+    const message = `${path}: ${folder} cannot be read: ${fileProblem(cause)}.`;
+    throw refusal('FILE_UNREADABLE', { message, path }, cause);
   }
 }

@@ -98,6 +98,11 @@ describe("the agent's configuration", () => {
       { simulated_roots: [{ namespace: 'x-snp', certificate: 'policy.yaml' }] },
       'CONFIG_INVALID simulated_roots[0].certificate',
     ],
+    [
+      'a folder of endorsements that is not there',
+      { endorsements: { offline_directory: 'nowhere' } },
+      'FILE_UNREADABLE endorsements.offline_directory',
+    ],
   ])('is refused with %s', (_what, change, problem) => {
     expect(problems({ ...good, ...change })).toEqual([problem]);
   });

@@ -128,6 +128,13 @@ describe('a configuration is refused, with the path,', () => {
     expect(refused({ name: 7, color: 'blue' }).paths).toEqual(expect.arrayContaining(['color', 'name']));
   });
 
+  it('when its folder of endorsements is not there', () => {
+    expect(refused({ endorsements: { offline_directory: 'nowhere' } })).toEqual({
+      code: 'FILE_UNREADABLE',
+      paths: ['endorsements.offline_directory'],
+    });
+  });
+
   it('when its policy is missing or not valid', () => {
     expect(refused({ policy: 'none.yaml' }).code).toBe('FILE_UNREADABLE');
     writeFileSync(join(directory, 'policy.yaml'), 'servers: []\n');

@@ -4,6 +4,7 @@ import { duration } from '@muster/shared/config/duration.js';
 import { loadYaml } from '@muster/shared/config/load.js';
 import { loadSimulatedRoots, simulatedRootsSchema } from '@muster/shared/config/simulated-roots.js';
 import type { SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
+import { requireFolder } from '@muster/shared/files.js';
 import { loadPolicy, type Policy } from '@muster/shared/policy/policy.js';
 import { isName, isTrustDomain } from '@muster/shared/spiffe.js';
 import * as z from 'zod';
@@ -82,7 +83,8 @@ export function loadConfig(configFile: string): AgentConfig {
   const { policy, simulated_roots, ...config } = loadYaml(configFile, configSchema, 'CONFIG_INVALID');
   const path = (name: string): string => resolve(dirname(configFile), name);
   const { bundle_file, ca_hash } = config.trust;
-  const { offline_directory } = config.endorsements;
+  const offline = config.endorsements.offline_directory;
+  if (offline !== undefined) requireFolder(path(offline), 'endorsements.offline_directory');
   return {
     ...config,
     trust: {
@@ -94,7 +96,7 @@ export function loadConfig(configFile: string): AgentConfig {
     socket: path(config.socket),
     endorsements: {
       ...config.endorsements,
-      ...(offline_directory !== undefined && { offline_directory: path(offline_directory) }),
+      ...(offline !== undefined && { offline_directory: path(offline) }),
     },
     policy: loadPolicy(path(policy)),
     simulatedRoots: loadSimulatedRoots(simulated_roots, path),

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { loadYaml } from '@muster/shared/config/load.js';
 import { loadSimulatedRoots } from '@muster/shared/config/simulated-roots.js';
 import type { SimulatedRoot } from '@muster/shared/evidence/appraisal.js';
+import { requireFolder } from '@muster/shared/files.js';
 import { loadPolicy, type Policy } from '@muster/shared/policy/policy.js';
 import type * as z from 'zod';
 import { configSchema } from './schema.js';
@@ -26,6 +27,7 @@ export function loadConfig(configFile: string): ServerConfig {
   const path = (name: string): string => resolve(dirname(configFile), name);
   const policyFile = path(policy);
   const offline = config.endorsements.offline_directory;
+  if (offline !== undefined) requireFolder(path(offline), 'endorsements.offline_directory');
   return {
     ...config,
     data_directory: path(config.data_directory),

@@ -84,7 +84,7 @@ async function longestStall(quick: boolean): Promise<Figure> {
     });
   }
   return {
-    name: `longest CPU time between turns of the event loop, ${manyGpus} GPUs never seen before`,
+    name: `longest time on a core between turns of the event loop, ${manyGpus} GPUs never seen before`,
     unit: 'ms',
     muster: median(stalls),
     aim: { is: 'at most', value: 50, of: 'figure' },

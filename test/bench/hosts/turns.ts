@@ -28,7 +28,7 @@ export function watchTurns(): () => LongestTurn {
 }
 
 /** How long the main thread, which is that of the event loop, has run on a core (Linux, proc(5): schedstat), ms. */
-function ranMs(): number {
+export function ranMs(): number {
   const [nanoseconds] = readFileSync('/proc/self/schedstat', 'utf8').split(' ');
   return Number(nanoseconds) / 1e6;
 }

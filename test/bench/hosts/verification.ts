@@ -4,6 +4,7 @@ import { verifierOf } from '@muster/shared/evidence/verifiers.js';
 import type { Appraisal } from '@muster/shared/evidence/appraisal.js';
 import type { Subject } from '../verification/subject.js';
 import { serveDriver } from './host.js';
+import { ranMs } from './turns.js';
 
 /** How many verifications are under way at once, as in a server: some have their signatures checked by other threads. */
 const width = 8;
@@ -30,7 +31,7 @@ serveDriver({
     const rate = await rateOf(() => checks.forEach((check) => check()), 50);
     return { signatures: checks.length, muster: user + system, yardstick: 1e6 / rate };
   },
-  /** As a server does it: what is worth fetching is asked first. The longest time on a CPU without a turn, ms. */
+  /** As a server does it: what is worth fetching is asked first. The longest time without a turn, ms. */
   arrive: () =>
     longestTurn(async () => {
       const { verifier, input } = given();
@@ -67,15 +68,18 @@ function verifySome(): Promise<readonly Appraisal[]> {
   return Promise.all(Array.from({ length: width }, verify));
 }
 
-/** The most CPU time that work takes between two turns of the event loop, ms: other processes do not lengthen it. */
+/**
+ * The longest that work keeps the event loop from coming round, ms. Only the time of its thread on a core counts, so that
+ * neither other processes nor the compiler's threads lengthen it.
+ */
 async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let isOver = false;
-  let last = process.cpuUsage();
+  let last = ranMs();
   const turn = (): void => {
-    const { user, system } = process.cpuUsage(last);
-    longest = Math.max(longest, (user + system) / 1000);
-    last = process.cpuUsage();
+    const now = ranMs();
+    longest = Math.max(longest, now - last);
+    last = now;
     if (!isOver) setImmediate(turn);
   };
   turn();

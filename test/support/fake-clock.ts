@@ -8,9 +8,6 @@ interface Pending {
 /** How often {@link FakeClock.waitForTimers} looks before it gives up; each look lets pending I/O complete. */
 const maxLooks = 10_000;
 
-/** As many turns of the event loop as a chain of transactions may take on a machine that is busy with others. */
-const settlingTurns = 20;
-
 /** A clock that stands still until a test moves it. */
 export class FakeClock implements Clock {
   private elapsedMs = 0;
@@ -73,5 +70,5 @@ export class FakeClock implements Clock {
 
 /** Lets promise reactions and completed I/O run. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < settlingTurns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -148,5 +148,6 @@ function decide(participants: readonly string[]): ReturnType<typeof serverCheck>
   return serverCheck(
     { participants, byoc: false, name: '' },
     { registry: server().foundation.registry, serverName },
+    new Date(),
   );
 }

@@ -47,6 +47,23 @@ describe('acceptance row 4: who is admitted', () => {
     expect(parts.commands.sent).toEqual([]);
   });
 
+  it.each(['server', 'site-1'])('tokens of %s issued before a clock was set back: refused', async (name) => {
+    const parts = await federation();
+    const tokens = parts.registry.find(name)?.tokens ?? [];
+    const issuedAt = new Date(parts.clock.now().getTime() + parts.options.policy.clock_leeway);
+    const issued = (at: Date): void =>
+      parts.registry.update(name, { tokens: tokens.map((token) => ({ ...token, issuedAt: at })) });
+    issued(new Date(issuedAt.getTime() + 1));
+    await submit(parts, 'job-1', both);
+    expect((await admit(parts, 'job-1')).reasons).toMatchObject([
+      { code: 'PARTICIPANT_NOT_ADMISSIBLE', participant: name },
+      { code: 'TOKEN_NOT_YET_VALID', participant: name, namespace: 'x-a' },
+    ]);
+    expect(parts.commands.sent).toEqual([]);
+    issued(issuedAt);
+    expect((await admit(parts, 'job-1')).phase).toBe('admitted');
+  });
+
   it('nobody: refused', async () => {
     const parts = await federation();
     await submit(parts, 'job-1', []);

@@ -244,7 +244,9 @@ export class Admission {
   #check(spec: JobSpec): readonly Reason[] {
     if (this.#closed) return [reason('SHUTTING_DOWN')];
     if (this.#barring(spec) !== undefined) return [reason('JOB_BYOC')];
-    return serverCheck(spec, this.#options);
+    const { clock, policy } = this.#options;
+    const latestIssue = new Date(clock.now().getTime() + policy.clock_leeway);
+    return serverCheck(spec, this.#options, latestIssue);
   }
 
   /** Follows a job from now on; `decision` resolves once a generation of it is not being checked any more. */

@@ -14,11 +14,13 @@ export interface CheckContext {
 
 /**
  * The server's own check of a job: does the server, and does every participant, meet the policy at this moment? Complete
- * per participant and namespace; empty when nobody is refused. What cannot be decided counts as no.
+ * per participant and namespace; empty when nobody is refused. What cannot be decided counts as no, and so do tokens
+ * issued after `latestIssue`: they are of a time before this server's clock was set back, and sites would refuse them.
  */
 export function serverCheck(
   { participants }: JobSpec,
   { registry, serverName }: CheckContext,
+  latestIssue: Date,
 ): readonly Reason[] {
   if (participants.length === 0) return [reason('JOB_NO_PARTICIPANTS')];
   if (participants.includes(serverName)) {
@@ -27,12 +29,20 @@ export function serverCheck(
   }
   return [serverName, ...participants].flatMap((participant) => {
     try {
-      const standing = registry.standing(participant);
-      return standing.admissible ? [] : refused(participant, standing.reasons);
+      const { admissible, reasons } = registry.standing(participant);
+      if (!admissible) return refused(participant, reasons);
+      const early = ofTheFuture(tokensOf(registry, participant), latestIssue);
+      return early.length === 0 ? [] : refused(participant, early);
     } catch {
       return refused(participant, [reason('INTERNAL', { participant })]);
     }
   });
+}
+
+function ofTheFuture(tokens: readonly RegisteredToken[], latestIssue: Date): readonly Reason[] {
+  return tokens
+    .filter(({ issuedAt }) => issuedAt > latestIssue)
+    .map(({ namespace }) => reason('TOKEN_NOT_YET_VALID', { namespace }));
 }
 
 function refused(participant: string, reasons: readonly Reason[]): readonly Reason[] {

@@ -1,15 +1,17 @@
-// Prints docs/reasons.md from the catalogue of the built packages/shared; with --check, only compares.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+// Prints docs/reasons.md from the catalogue of the built packages/shared, and the reasons of a kind of evidence into each
+// page that has a place for them (<!-- reasons: SNP_ -->); with --check, only compares.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { reasonCatalogue } from '@muster/shared/reasons.js';
 
-const page = join(dirname(dirname(fileURLToPath(import.meta.url))), 'docs', 'reasons.md');
-const rows = Object.entries(reasonCatalogue)
-  .toSorted(([a], [b]) => a.localeCompare(b))
-  .map(([code, { status, summary, remedy }]) => `| \`${code}\` | ${summary} | ${remedy} | \`${status}\` |`);
-const text = `# Reasons
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const docs = join(root, 'docs');
+const catalogue = Object.entries(reasonCatalogue).toSorted(([a], [b]) => a.localeCompare(b));
+const place = /(<!-- reasons: (\w+) -->\n)[^]*?(<!-- end of reasons -->)/;
+
+const all = `# Reasons
 
 Every refusal, warning and end of a permission carries one of these codes. They are stable: programs decide on them.
 In the errors of an RPC they travel as \`google.rpc.ErrorInfo\` with domain \`muster\`; in answers as
@@ -17,12 +19,32 @@ In the errors of an RPC they travel as \`google.rpc.ErrorInfo\` with domain \`mu
 
 | code | what was found | what to do about it | status of a call |
 | --- | --- | --- | --- |
-${rows.join('\n')}
+${catalogue.map(([code, { status, summary, remedy }]) => `| \`${code}\` | ${summary} | ${remedy} | \`${status}\` |`).join('\n')}
 `;
-const printed = await format(text, { ...(await resolveConfig(page)), filepath: page });
 
-if (!process.argv.includes('--check')) writeFileSync(page, printed);
-else if (readFileSync(page, 'utf8') !== printed) {
-  console.error('docs/reasons.md differs from the catalogue: run `make docs`');
-  process.exit(1);
+function reasonsOf(prefix) {
+  const rows = catalogue.filter(([code]) => code.startsWith(prefix));
+  return `
+| code | what was found | what to do about it |
+| --- | --- | --- |
+${rows.map(([code, { summary, remedy }]) => `| \`${code}\` | ${summary} | ${remedy} |`).join('\n')}
+
+`;
+}
+
+async function print(page, text) {
+  const printed = await format(text, { ...(await resolveConfig(page)), filepath: page });
+  if (!process.argv.includes('--check')) writeFileSync(page, printed);
+  else if (readFileSync(page, 'utf8') !== printed) {
+    console.error(`${relative(root, page)} differs from the catalogue of reasons: run \`make docs\``);
+    process.exitCode = 1;
+  }
+}
+
+await print(join(docs, 'reasons.md'), all);
+for (const name of readdirSync(docs, { recursive: true }).filter((file) => file.endsWith('.md'))) {
+  const text = readFileSync(join(docs, name), 'utf8');
+  if (!place.test(text)) continue;
+  const filled = text.replace(place, (_, begin, prefix, end) => `${begin}${reasonsOf(prefix)}${end}`);
+  await print(join(docs, name), filled);
 }
